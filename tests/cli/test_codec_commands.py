@@ -275,6 +275,19 @@ def test_draw_says_in_how_many_frames_the_tool_lies_inside_and_what_may_be_wrong
     assert "left: the tool is inside the picture in 0 of 12 frames; the camera may be the inverse" in told
 
 
+def test_draw_says_that_an_opening_is_likely_in_metres(scene, capsys):
+    assert draw(scene) == 0
+    assert "the gripper's opening moves" not in capsys.readouterr().out
+    head, *rows = (scene / "path.csv").read_text().splitlines()
+    place = head.split(",").index("opening")
+    cells = [row.split(",") for row in rows]
+    for number, row in enumerate(cells):
+        row[place] = str(0.08 * number / (len(rows) - 1))
+    (scene / "path.csv").write_text("\n".join([head, *map(",".join, cells)]))
+    assert draw(scene) == 0
+    assert "the gripper's opening moves between 0 and 0.08 alone" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", ["draw", "read"])
 def test_pictures_of_another_size_than_the_calibrations_are_refused(scene, capsys, command):
     (scene / "other").mkdir()

@@ -73,6 +73,18 @@ def test_every_fault_is_named_with_file_camera_and_field(content, tmp_path, mess
         load_cameras(tmp_path / "bad.json")
 
 
+@pytest.mark.parametrize(
+    ("field", "told"), [("distortion", {"k1": -0.2, "k2": 0.0}), ("dist_coeffs", [["-0.2"]]), ("k1", -0.2)]
+)
+def test_a_distortion_in_whatever_form_is_refused_with_its_own_cure(content, tmp_path, field, told):
+    content["cameras"]["wrist"][field] = told
+    (tmp_path / "bad.json").write_text(json.dumps(content))
+    with pytest.raises(
+        EpisodeError, match=f"'wrist': '{field}' says that the lens is distorted.*undistort the"
+    ):
+        load_cameras(tmp_path / "bad.json")
+
+
 def test_a_camera_that_was_copied_and_not_renamed_is_refused(tmp_path):
     save_cameras(tmp_path / "twice.json", {"left": rig(1)[0], "right": rig(2)[0]})
     text = (tmp_path / "twice.json").read_text().replace('"right"', '"left"')

@@ -10,6 +10,7 @@ import pytest
 import test_rlds
 
 from action_images.episodes.episode import Episode, EpisodeError
+from action_images.episodes.importing import Job, import_episodes
 from action_images.episodes.readers import Wanted, open_foreign
 
 FRAMES = foreign.FRAMES
@@ -50,6 +51,13 @@ def test_steps_behind_the_last_one_of_a_record_are_refused(tmp_path):
 )
 def test_a_record_without_a_first_or_last_step_says_so(tmp_path, changes, told):
     assert list(first(rlds(tmp_path, **changes)).notes) == told
+
+
+@pytest.mark.parametrize(("step", "told"), [(4, True), (FRAMES - 1, False)])
+def test_a_record_that_ends_before_its_last_step_says_so(tmp_path, step, told):
+    notes = first(rlds(tmp_path, is_terminal=lambda _: at(step))).notes
+    said = "'steps/is_terminal' is set before the last step; does its record go on after the end, or"
+    assert [note.startswith(said) for note in notes] == [True] * told
 
 
 @pytest.mark.parametrize(
@@ -117,6 +125,35 @@ def test_rows_of_droid_that_are_far_apart_are_told(tmp_path):
     assert note.startswith("by the camera's times rows are missing in places (two are more than 2 frames")
     (note,) = droid(tmp_path / "slow", 1.5 * np.arange(FRAMES)).notes
     assert note.startswith("by the camera's times its rows follow each other at another rate than 15 a")
+
+
+def test_rows_of_droid_whose_times_run_backwards_are_told_by_the_clock(tmp_path):
+    moved = [0, 1, 2, 5, 4, 3, 6, 7, 8]
+    (note,) = droid(tmp_path / "cameras", moved).notes
+    assert note.startswith("by the camera's times its rows run backwards in places; they come in as they lie")
+
+    def with_steps(root, periods):
+        root = foreign.write_droid(root)
+        with h5py.File(next(root.rglob("trajectory.h5")), "r+") as file:
+            file["observation/timestamp/control/step_start"] = 1.69e12 + np.array(periods) * 1000 / 15
+        return first(root).notes
+
+    (note,) = with_steps(tmp_path / "steps", moved)
+    assert note.startswith("by the control steps' times its rows run backwards in places")
+    assert with_steps(tmp_path / "even", np.arange(FRAMES)) == ()
+
+
+def test_times_of_another_camera_and_of_the_steps_are_compared_too(tmp_path):
+    root = foreign.write_droid(tmp_path)
+    even = 1.69e12 + np.arange(FRAMES) * 1000 / 15
+    with h5py.File(next(root.rglob("trajectory.h5")), "r+") as file:
+        for number, serial in enumerate(foreign.DROID_SERIALS.values()):
+            name = f"observation/timestamp/cameras/{serial}_estimated_capture"
+            file[name] = even[[0, 1, 2, 4, 3, 5, 6, 7, 8]] if number == 1 else even
+        file["observation/timestamp/control/step_start"] = even[::-1]
+    camera, steps = first(root).notes
+    assert camera.startswith("by the camera's times its rows run backwards")
+    assert steps.startswith("by the control steps' times its rows run backwards")
 
 
 def test_rows_of_droid_that_share_a_moment_are_told_where_each_has_a_picture(tmp_path):
@@ -205,7 +242,38 @@ def test_a_distortion_in_the_releases_form_of_droid_is_refused_and_other_fields_
     cameras["ext1"] |= {"extrinsics": [0] * 6, "distCoeffs": [0.0, 0.0]}
     path.write_text(json.dumps(cameras))
     assert first(root).notes == ("camera.json has the fields distCoeffs, extrinsics, which are not read",)
-    cameras["ext1"]["distCoeffs"] = [[-0.2, 0.01]]
-    path.write_text(json.dumps(cameras))
-    with pytest.raises(EpisodeError, match="ext1: 'distCoeffs' says that the lens is distorted; undistort"):
+    for name, told in (("distCoeffs", [[-0.2, 0.01]]), ("distortion", {"k1": -0.2}), ("k1", -0.2)):
+        cameras["ext1"][name] = told
+        path.write_text(json.dumps(cameras))
+        with pytest.raises(EpisodeError, match=f"ext1: '{name}' says that the lens is distorted; undistort"):
+            first(root)
+        del cameras["ext1"][name]
+
+
+def test_one_camera_in_two_roles_is_refused(tmp_path):
+    root = foreign.write_droid(tmp_path)
+    path = next(root.rglob("metadata_*.json"))
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"ext2_cam_serial": content["ext1_cam_serial"]}))
+    with pytest.raises(EpisodeError, match="names camera 22008760 as 'ext1' and as 'ext2'; correct it"):
         first(root)
+
+
+def test_words_that_are_no_text_are_refused(tmp_path):
+    with pytest.raises(EpisodeError, match="'steps/language_instruction' is no text in UTF-8; write it so"):
+        first(rlds(tmp_path, language_instruction=lambda _: [b"w\xffsh"] * FRAMES))
+
+
+def test_a_gripper_that_reads_nothing_in_a_row_is_refused_by_the_row(tmp_path):
+    with pytest.raises(EpisodeError, match="the gripper's reading in row 3 is not finite; drop the episode"):
+        first(rlds(tmp_path, observation__gripper_position=lambda _: [0.1] * 3 + [np.nan] + [0.2] * 5))
+
+
+def test_positions_of_bridge_in_mm_are_told(tmp_path):
+    root = foreign.write_bridge(tmp_path / "source")
+    path = next(root.rglob("obs_dict.pkl"))
+    record = pickle.loads(path.read_bytes())
+    record["eef_transform"][:, :3, 3] *= 1000
+    path.write_bytes(pickle.dumps(record))
+    said = import_episodes(Job(root), tmp_path / "out", 0).sentences()
+    assert any(one.startswith("the tool is more than 20 m away from the world's origin") for one in said)

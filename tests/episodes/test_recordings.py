@@ -138,11 +138,20 @@ def test_rows_with_times_have_the_pictures_that_are_shown_then(tmp_path):
     assert v3.numbers(episode.views[0].frames.read(range(9))) == list(range(15, 42, 3))
 
 
+def keep_rows(folder, count: int) -> None:
+    path = folder / "poses.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[: count + 1]))
+
+
 @pytest.mark.parametrize(
     ("bend", "message"),
     [
         (lambda folder: v3.encode(folder / "front.mp4", range(9), np.arange(9) / 12), "run at other rates"),
         (lambda folder: v3.encode(folder / "front.mp4", range(8), np.arange(8) / 10), "differ in length"),
+        (
+            lambda folder: keep_rows(folder, 5),
+            "9 pictures, its poses 5 rows; give one row for each picture, or",
+        ),
         (
             lambda folder: v3.encode(
                 folder / "front.mp4", range(9), [*np.arange(5) / 10, *np.arange(8, 12) / 10]

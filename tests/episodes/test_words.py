@@ -125,9 +125,9 @@ def test_a_placeholder_is_no_instruction_and_said(tmp_path, text):
 
 @pytest.mark.parametrize("text", ['["pick it", "lift it"]', "b'pick it'"])
 def test_words_that_a_program_wrote_are_taken_as_they_stand_and_said(tmp_path, text):
-    _, reader = open_foreign(v3.write(tmp_path, [5], texts=[text]))
-    assert reader.read(reader.ids[0]).instruction == text
-    assert any("an instruction that is no plain text" in told for told in reader.remarks)
+    outcome = import_episodes(Job(v3.write(tmp_path / "source", [5], texts=[text])), tmp_path / "out", 0)
+    assert Dataset(tmp_path / "out")[0].instruction == text
+    assert any(said.startswith("its instruction is no plain text") for said in outcome.sentences())
 
 
 def test_files_beside_the_episodes_that_are_not_read_are_named(tmp_path):

@@ -57,6 +57,7 @@ def main(
     from action_images.codec import RELEASED, ActionImageFormat, draw_uint8
     from action_images.codec.overlay import overlay
     from action_images.episodes.cameras_file import check_pictures, load_cameras
+    from action_images.episodes.contradictions import told_openings
     from action_images.episodes.inside import told_inside
     from action_images.episodes.names import check_camera_name
     from action_images.episodes.trajectory_file import load_with_unreliable, without_poses
@@ -95,6 +96,9 @@ def main(
         console.print(f"{trajectory}: {rows}; they are drawn without spots", soft_wrap=True)
     for name, camera in rig.items():
         console.print(told_inside(name, camera, path.world_from_tool.translation), soft_wrap=True)
+    told = told_openings(float(path.opening.min()), float(path.opening.max()))
+    if told is not None:
+        console.print(f"{trajectory}: {told}", soft_wrap=True)
     with alone_in(out):
         _check_nothing_left(out, list(rig), path.num_frames if png else 0, has_overlays=over is not None)
         for name, camera in track(rig.items(), description="drawing"):

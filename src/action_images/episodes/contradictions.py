@@ -18,6 +18,8 @@ NEAREST_M = 0.1
 """Positions that all stay nearer to the base's origin are steps, not tool positions."""
 LITTLE = 0.15
 """A gripper that moves only within this fraction of its declared range is declared in other units."""
+STILL_OPENING, NOISY_OPENING = 0.01, 0.02
+"""A gripper whose opening changes by less than the first does not move; by less than the second, hardly."""
 JUMP_DEG = 60.0
 """No wrist turns farther than this between two frames."""
 USUAL_DEG = 25.0
@@ -221,6 +223,16 @@ def _largest_turn_deg(turn: Tensor, notation: str) -> float | None:
     except ActionImagesError:
         return None
     return float(torch.rad2deg(rotations.angle_between(matrices[1:], matrices[:-1]).max()))
+
+
+def told_openings(lowest: float, highest: float) -> str | None:
+    """Why openings (lowest and highest of a whole set) are likely in another unit; None if they are not."""
+    if not NOISY_OPENING <= highest - lowest < LITTLE:
+        return None
+    span = f"between {lowest:.3g} and {highest:.3g}"
+    moves = f"the gripper's opening moves {span} alone, 0 is closed and 1 open"
+    likely = f"declare 'closed' and 'open' as {lowest:.3g} and {highest:.3g}, or the reverse"
+    return f"{moves}; is it in metres or another unit? Then {likely}, or scale it"
 
 
 def is_beyond(lowest: float, highest: float, notation: ToolNotation) -> bool:

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from action_images.episodes import lerobot_layout as layout
 from action_images.episodes import statistics
+from action_images.episodes.contradictions import FARTHEST_M
 from action_images.episodes.episode import Episode, EpisodeError, Frames
+from action_images.episodes.inside import tool_inside
 from action_images.episodes.video import Codec, write_video
 from action_images.geometry import Camera, Trajectory
 
@@ -40,6 +42,12 @@ class Encoded:
     def has_path(self) -> bool:
         """Whether the tool's poses are known in any frame."""
         return not np.isnan(self.columns[layout.STATE]).all()
+
+    @property
+    def openings(self) -> tuple[float, float] | None:
+        """The gripper's smallest and largest opening; None if the tool's path is not known."""
+        opening = self.columns[layout.STATE][:, -1]
+        return (float(np.nanmin(opening)), float(np.nanmax(opening))) if self.has_path else None
 
     @property
     def uncalibrated(self) -> list[str]:
@@ -76,7 +84,12 @@ def encode_episode(
         videos=videos,
         columns=numbers,
         statistics=described,
-        notes=(*episode.notes, *_notes_of_videos(episode), *_notes_of_cameras(episode)),
+        notes=(
+            *episode.notes,
+            *_notes_of_videos(episode),
+            *_notes_of_cameras(episode),
+            *_notes_of_tool(episode),
+        ),
     )
 
 
@@ -86,6 +99,11 @@ def _notes_of_videos(episode: Episode) -> Iterator[str]:
         if "depth" in view.name.lower():
             told = "it is called a depth map and comes in as colour pictures"
             yield f"{view.name}: {told}; leave it out with --views if it is one"
+    names = [view.name for view in episode.views]
+    alike = [name for name in names if [one.lower() for one in names].count(name.lower()) > 1]
+    if alike:
+        told = f"the views {', '.join(alike)} differ in capitals alone"
+        yield f"{told}; where a system ignores these, their files replace each other: rename one"
 
 
 def _notes_of_cameras(episode: Episode) -> Iterator[str]:
@@ -99,6 +117,30 @@ def _notes_of_cameras(episode: Episode) -> Iterator[str]:
                 f"the principal point lies at {x / width:.0%} of the width and {y / height:.0%} of the height"
             )
             yield f"{view.name}: {middle}; are the intrinsics for pictures of another size, or a crop?"
+
+
+def _notes_of_tool(episode: Episode) -> Iterator[str]:
+    """Remarks on a tool that never moves, is in no calibrated view, or is far from all or from a camera."""
+    if episode.trajectory is None:
+        return
+    positions = episode.trajectory.world_from_tool.translation
+    if episode.num_frames > 1 and not float(positions.diff(dim=0).abs().max()):
+        yield "the tool's position never changes; was it recorded?"
+    if float(positions.norm(dim=-1).max()) > FARTHEST_M:
+        yield f"the tool is more than {FARTHEST_M:g} m away from the world's origin; is it in mm or cm?"
+    for view in episode.views:
+        if view.camera is not None and float(_distance(view.camera, positions).min()) > FARTHEST_M:
+            told = f"the camera is more than {FARTHEST_M:g} m away from the tool"
+            yield f"{view.name}: {told}; is its position in mm or cm?"
+    cameras = [view.camera for view in episode.views if view.camera is not None]
+    if cameras and not any(bool(tool_inside(camera, positions).any()) for camera in cameras):
+        told = "the tool is in none of its calibrated views at any time"
+        yield f"{told}; are cameras inverse, or in another unit or frame than the poses? 'check' tries some"
+
+
+def _distance(camera: Camera, positions: Tensor) -> Tensor:
+    """How far a camera is from a tool at these positions (m), in each frame."""
+    return (camera.world_from_camera.translation - positions).norm(dim=-1)
 
 
 def columns(episode: Episode) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from action_images.episodes.contradictions import told_openings
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.encoded_episode import Encoded, encode_episode
 from action_images.episodes.episode import Episode, EpisodeError
@@ -19,7 +20,7 @@ from action_images.episodes.resize import select_views
 from action_images.episodes.shift import shifted
 from action_images.episodes.source_record import keep_record, stored_ids
 from action_images.episodes.video import Codec
-from action_images.episodes.words import says_nothing
+from action_images.episodes.words import is_code, says_nothing
 from action_images.episodes.writer import DatasetWriter
 from action_images.errors import ActionImagesError, printable
 from action_images.files.atomic import write_json
@@ -82,7 +83,8 @@ class Outcome:
     """The outcome for every episode of the source, and remarks on the imported ones.
 
     `remarks` are about the source. `notes` are about episodes: each sentence with the episodes it applies to.
-    `no_words`, `no_path` and `no_cameras` name the imported episodes that lack them (in any view).
+    `no_words`, `no_path` and `no_cameras` name the imported episodes that lack them (in any view). `openings`
+    are the gripper's smallest and largest opening in all imported episodes; none if no path is known.
     """
 
     format: str
@@ -94,6 +96,7 @@ class Outcome:
     no_words: list[str] = field(default_factory=list)
     no_path: list[str] = field(default_factory=list)
     no_cameras: list[str] = field(default_factory=list)
+    openings: tuple[float, float] | None = None
 
     def take(self, episode_id: str, encoded: Encoded) -> None:
         """Count an imported episode."""
@@ -101,6 +104,9 @@ class Outcome:
         self.no_words += [episode_id] if encoded.instruction is None else []
         self.no_path += [] if encoded.has_path else [episode_id]
         self.no_cameras += [episode_id] if encoded.uncalibrated else []
+        spans = [one for one in (self.openings, encoded.openings) if one is not None]
+        if spans:
+            self.openings = min(low for low, _ in spans), max(high for _, high in spans)
         for note in encoded.notes:
             self.notes.setdefault(note, []).append(episode_id)
 
@@ -116,7 +122,8 @@ class Outcome:
         if counts:
             said.append(f"of {len(self.imported)} imported episodes, {', '.join(counts)}")
         said += [f"{note} ({_where(those)})" for note, those in self.notes.items()]
-        return said
+        told = None if self.openings is None else told_openings(*self.openings)
+        return said if told is None else [*said, told]
 
 
 def _where(episodes: list[str]) -> str:
@@ -303,8 +310,11 @@ def _encode_in_worker(job: Job, staging: Path, episode_id: str) -> Encoded | str
 
 
 def _without_placeholder(episode: Episode) -> Episode:
-    """The episode without an instruction if it is a placeholder for none, in whatever format."""
+    """The episode without an instruction if it is a placeholder for none; code is remarked on."""
     text = episode.instruction
+    if text is not None and is_code(text):
+        note = "its instruction is no plain text; it is taken as it stands: write the words alone"
+        return replace(episode, notes=(*episode.notes, note))
     if text is None or not (says_nothing(text) or not text.strip()):
         return episode
     note = f"its instruction is {text[:60]!r}; that is no instruction"

@@ -50,6 +50,8 @@ class Samples:
 def samples_of(path: Path) -> Samples | None:
     """The samples of an mp4 or mov with a single video; None for other, fragmented and damaged files."""
     try:
+        if not path.is_file():  # a pipe would wait for its other end
+            return None
         with path.open("rb") as file:
             if file.read(8)[4:8] != b"ftyp":
                 return None
@@ -80,7 +82,7 @@ def _of_track(path: Path, track: bytes) -> Samples | None:
         return None
     lengths = np.repeat(lasts[:, 1], lasts[:, 0])
     offsets = _offsets(table, sizes)
-    if offsets is None or (offsets + sizes).max() > path.stat().st_size:
+    if offsets is None or offsets.min() < 0 or (offsets + sizes).max() > path.stat().st_size:
         return None
     codec = _box(table, b"stsd")[12:16]
     return Samples(path, codec, (np.cumsum(lengths) - lengths) / scale, offsets, sizes)

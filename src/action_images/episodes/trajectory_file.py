@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from action_images.episodes.columns_file import Columns, load_columns, plain_name
-from action_images.episodes.contradictions import in_gripper, in_gripper_name, in_names, in_poses
+from action_images.episodes.contradictions import in_gripper, in_gripper_name, in_names, in_poses, is_beyond
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.notation import ToolNotation
 from action_images.episodes.table_contradictions import ROW_NUMBERS, TIME, told_row_numbers, told_turns
@@ -109,11 +109,14 @@ def _ours(path: Path, header: list[str] | None, table: Any, reliable: torch.Tens
         cure = "add the gripper's opening as an eighth column, or name the columns in a csv"
         raise EpisodeError(f"{path}: {told}; {cure}")
     rotation = "euler_xyz" if rows.shape[1] == 7 else "quaternion_xyzw"
+    notation = ToolNotation(rotation, closed=0.0, open=1.0)
+    span = float(rows[:, -1].min()), float(rows[:, -1].max())
+    if rows.isfinite().all() and is_beyond(*span, notation):
+        _refuse(path, in_gripper(*span, notation))
     try:
         trajectory = Trajectory.from_vector(rows).to(torch.float32)
     except ValueError as error:
         raise EpisodeError(f"{path}: {error}") from error
-    notation = ToolNotation(rotation, closed=0.0, open=1.0)
     if reliable.any():
         _refuse(path, in_poses(rows[reliable, :-1], notation, said_absolute=True))
     return trajectory
@@ -275,6 +278,12 @@ def _load_csv(path: Path) -> tuple[list[str], Any]:
             header, *rows = [row for row in reader if row] or [[]]  # blank lines are no frames
         except csv.Error as error:
             raise ActionImagesError(f"line {reader.line_num}: {error}") from None
+    other = next((mark for mark in (";", "\t") if len(header) == 1 and mark in header[0]), None)
+    if other is not None:
+        cure = "save it with commas between the columns, and with points in the numbers"
+        raise ActionImagesError(f"the header has {other!r} between its columns, {header[0][:200]}; {cure}")
+    if header and header[0].startswith("#"):  # numpy.savetxt marks a header as a comment
+        header = [header[0].removeprefix("#"), *header[1:]]
     return header, rows
 
 

@@ -13,7 +13,7 @@ from action_images.episodes.checks.agreement import verification
 from action_images.episodes.checks.check import check_dataset, examine
 from action_images.episodes.checks.follow import scene_of, stretched
 from action_images.episodes.dataset import Dataset, DatasetWriter
-from action_images.episodes.episode import FramesInMemory
+from action_images.episodes.episode import FramesInMemory, FramesSelected
 from action_images.geometry import Camera, Pose
 from action_images.geometry.rotation import (
     from_euler_xyz,
@@ -166,7 +166,18 @@ def test_nothing_is_said_of_a_right_set_and_what_was_measured_is_told(tmp_path):
     assert said(tmp_path, EPISODE, hand_episode("hand/e1", seed=1)) == []
     conclusion = check_dataset(tmp_path / "set", 0).conclusion
     assert conclusion.startswith("No error was found in files and numbers. Measured: pictures aligned along")
-    assert conclusion.endswith("Not verified: distances below 6 cm.")
+    unseen = (
+        "focal lengths (too few episodes), distances below 6 cm, colours (whether red and blue are exchanged)"
+    )
+    assert conclusion.endswith(f"Not verified: {unseen}.")
+
+
+def test_delays_are_not_verified_where_the_tool_is_seen_to_move_little(tmp_path):
+    short = replace(EPISODE, trajectory=EPISODE.trajectory[:16])
+    shown = [replace(view, frames=FramesSelected(view.frames, tuple(range(16)))) for view in EPISODE.views]
+    said(tmp_path, replace(short, views=tuple(shown)))
+    conclusion = check_dataset(tmp_path / "set", 0).conclusion
+    assert "delays (the tool is seen to move too little), focal lengths (too few episodes)" in conclusion
 
 
 def test_a_gripper_that_is_not_seen_to_open_is_not_verified(tmp_path):

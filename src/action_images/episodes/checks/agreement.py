@@ -26,6 +26,11 @@ LESS_NAMED_FIT, MUCH_BETTER = 1.4, 3.0
 """A lower fit is enough if it is this many times better."""
 LEAST_APART = 5.0
 """Fingers must stand out from their background by this many levels (of 255) more to be judged."""
+STEPS_FOR_DELAYS = 20
+"""With fewer visible steps of the tool in a view, a steady delay may go unseen."""
+SIGHTS_FOR_FOCAL = max(place.FARTHEST_M)
+"""With fewer views of episodes that show the hand, focal lengths that are a quarter off may go unseen."""
+COLOURS = "colours (whether red and blue are exchanged)"
 SUSPECT = 0.6
 """An episode is examined more closely if its fit is below this fraction of the whole set's fit."""
 MOST_SUSPECTS = 32
@@ -122,14 +127,24 @@ def verification(examined: Sequence[Examined], view_names: Sequence[str]) -> str
     if not seen:
         return (
             "Not verified: cameras, times, tool and rotations; no calibrated view shows a tool of a known "
-            "path that moves enough. The thumbnails decide."
+            f"path that moves enough. The thumbnails decide; they also show {COLOURS}."
         )
     fits = [f"{name} ({found.changes[DECLARED].fit:.1f} times)" for name, found in seen.items()]
     missing = [f"view '{name}'" for name in view_names if name not in seen]
-    missing += [*rotations.unverified(seen), *_unverified_gripper(examined), _unverified_place(seen)]
+    missing += [*rotations.unverified(seen), *_unverified_gripper(examined), *_unverified_for_few(seen)]
+    missing += [_unverified_place(seen), COLOURS]
     measured = f"Measured: pictures aligned along the tool's path differ less in {', '.join(fits)}"
     where = _where_tried(examined)
     return f"{measured}; below {LEAST_FIT:g} is no fit. {where}Not verified: {', '.join(missing)}."
+
+
+def _unverified_for_few(seen: Mapping[str, Evidence]) -> list[str]:
+    """What only more pictures tell: focal lengths that are a quarter off, and views that are late."""
+    few_steps = min(found.num_steps for found in seen.values()) < STEPS_FOR_DELAYS
+    few_sights = sum(len(found.sights) for found in seen.values()) < SIGHTS_FOR_FOCAL
+    told = {"delays (the tool is seen to move too little)": few_steps}
+    told |= {"focal lengths (too few episodes)": few_sights}
+    return [words for words, is_so in told.items() if is_so]
 
 
 def _unverified_place(seen: Mapping[str, Evidence]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from action_images.episodes.checks.finding import Examined, Finding, Say
+from action_images.episodes.contradictions import LITTLE, STILL_OPENING
 from action_images.geometry import Trajectory
 
 STATIC_PATH = 0.01
@@ -17,12 +18,8 @@ FASTEST_THERE_AND_BACK_M_S = 2.0
 """No arm leaves its place this fast for a single frame and returns."""
 FASTEST_TURN_DEG_S = 1500.0
 """No wrist turns faster than this."""
-STILL_OPENING = 0.01
-"""A gripper whose opening changes by less than this does not move."""
 WIDE_OPENING, CLOSED_OPENING = 0.9, 0.6
 """In some episode of a set, grippers open farther than the first and close farther than the second."""
-LITTLE_OPENING = 0.15
-"""A moving opening that stays below this is in other units than declared."""
 
 
 def check_path(trajectory: Trajectory, fps: float, say: Say) -> None:
@@ -71,7 +68,7 @@ def _check_spikes(trajectory: Trajectory, metres: torch.Tensor, fps: float, say:
 
 def _check_opening(opening: torch.Tensor, say: Say) -> None:
     low, high = float(opening.min()), float(opening.max())
-    if high - low >= STILL_OPENING and high < LITTLE_OPENING:
+    if high - low >= STILL_OPENING and high < LITTLE:
         cure = "declare what the gripper reads when it is 'closed' and 'open'"
         say("warning", "gripper", f"the opening moves only between {low:.2f} and {high:.2f}; {cure}")
 
@@ -101,7 +98,7 @@ def _short_grippers(examined: Sequence[Examined]) -> list[Finding]:
         return []
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
     told = f"the opening moves between {low:.2f} and {high:.2f} in all episodes"
-    if high < WIDE_OPENING and high >= LITTLE_OPENING:
+    if high < WIDE_OPENING and high >= LITTLE:
         cure = "is the gripper never open? Else declare what it reads when it is 'open'"
         return [Finding("warning", "gripper", "", f"{told}; {cure}")]
     if low > CLOSED_OPENING and high - low >= STILL_OPENING:

@@ -5,7 +5,6 @@ camera_params.json}}}. Frame i of a video belongs to row 4 i of the actions (x y
 open).
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ from action_images.episodes.lerobot_layout import read_json
 from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.folders import (
     EpisodeFolders,
+    OfFolders,
     as_tensor,
     natural,
     read_array,
@@ -35,7 +35,7 @@ from action_images.geometry import Camera, Pose, Trajectory
 STRIDE = 4
 
 
-class ActionImagesRLBench:
+class ActionImagesRLBench(OfFolders):
     """A folder of the released set."""
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
@@ -50,16 +50,6 @@ class ActionImagesRLBench:
             next(path.parent.glob("view*/camera_params.json"), None)
             for path in root.glob("**/episode*/actions.npy")
         )
-
-    @property
-    def ids(self) -> list[str]:
-        """<task>/variation<N>/episode<M>"""
-        return self._folders.ids
-
-    @property
-    def former_ids(self) -> Mapping[str, str]:
-        """Ids that earlier versions made otherwise, each with the former one."""
-        return self._folders.former_ids
 
     def fingerprint(self, episode_id: str) -> dict[str, str]:
         """Hashes of an episode's actions, words, cameras and videos."""

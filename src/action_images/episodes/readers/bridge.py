@@ -6,7 +6,7 @@ vggt/0/{intrinsic, extrinsic}.npy, instruction.txt}; VGGT estimated the cameras 
 own, so there is no trajectory.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from action_images.episodes.pictures import Pictures
 from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.folders import (
     EpisodeFolders,
+    OfFolders,
     as_array,
     as_tensor,
     natural,
@@ -36,7 +37,7 @@ CONTROL_HZ = 5.0
 GRIPPER_COLUMN = 6
 
 
-class Bridge:
+class Bridge(OfFolders):
     """A folder of raw BridgeData V2 trajectories."""
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
@@ -48,16 +49,6 @@ class Bridge:
     def recognises(cls, root: Path) -> bool:
         """Whether a trajectory lies somewhere below."""
         return next(root.glob("**/traj*/obs_dict.pkl"), None) is not None
-
-    @property
-    def ids(self) -> list[str]:
-        """.../traj_group<N>/traj<M>"""
-        return self._folders.ids
-
-    @property
-    def former_ids(self) -> Mapping[str, str]:
-        """Ids that earlier versions made otherwise, each with the former one."""
-        return self._folders.former_ids
 
     def fingerprint(self, episode_id: str) -> dict[str, str]:
         """Hashes of a trajectory's numbers, words and pictures."""
@@ -132,7 +123,7 @@ def _check_commands(path: Path, num_frames: int) -> None:
         raise EpisodeError(f"{path}: has {counts}; restore the file or drop the episode")
 
 
-class BridgeProcessed:
+class BridgeProcessed(OfFolders):
     """A folder of BridgeData V2 as the release processed it."""
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
@@ -144,16 +135,6 @@ class BridgeProcessed:
     def recognises(cls, root: Path) -> bool:
         """Whether an episode with estimated cameras lies somewhere below."""
         return next(root.glob("**/vggt/0/intrinsic.npy"), None) is not None
-
-    @property
-    def ids(self) -> list[str]:
-        """The episodes' folders."""
-        return self._folders.ids
-
-    @property
-    def former_ids(self) -> Mapping[str, str]:
-        """Ids that earlier versions made otherwise, each with the former one."""
-        return self._folders.former_ids
 
     def fingerprint(self, episode_id: str) -> dict[str, str]:
         """Hashes of an episode's cameras, words and videos."""

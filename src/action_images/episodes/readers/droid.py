@@ -22,7 +22,7 @@ from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.droid_tables import KEEP_RANGES, Tables, check_units, pinhole, pose
 from action_images.episodes.readers.folders import EpisodeFolders, same_length
 from action_images.episodes.readers.hdf5 import read_dataset, read_numbers
-from action_images.episodes.readers.pace import told_pace
+from action_images.episodes.readers.pace import told_backwards, told_pace
 from action_images.episodes.readers.readings import measured
 from action_images.episodes.shift import part_of
 from action_images.episodes.video import VideoFrames
@@ -31,6 +31,8 @@ from action_images.geometry import Trajectory
 
 CONTROL_HZ = 15.0
 ROWS = "trajectory.h5"
+STEP_TIMES = "observation/timestamp/control/step_start"
+CAMERAS_CLOCK, STEPS_CLOCK = "the camera's times", "the control steps' times"
 ROLES = ("ext1", "ext2", "wrist")
 FAILURE = "failure"
 MOST_WIDE = 3
@@ -92,7 +94,8 @@ class Droid:
         """Found and missing tables, and the numbers of recordings of failures, and of busy ones."""
         found = chain.from_iterable(folder.glob("metadata_*.json") for _, folder in self._folders.items())
         of_others = self._tables.of_others({path.stem.removeprefix("metadata_") for path in found})
-        return [*self._tables.remarks, *of_others, *self._on_ranges(), *self._on_failures()]
+        told = [*self._tables.remarks, *of_others, *self._on_ranges(), *self._on_failures()]
+        return told + self._folders.left_out()
 
     def _on_failures(self) -> Iterator[str]:
         failed = sum(
@@ -123,6 +126,7 @@ class Droid:
         uuid = str(notes.get("uuid", ""))
         trajectory = _tool_path(folder / ROWS)
         there = [role for role in ROLES if _recording(folder, _serial(notes, role)) is not None]
+        _check_serials({role: _serial(notes, role) for role in there}, folder)
         found = [self._view(folder, uuid, role, notes) for role in self._wanted.of(episode_id, there)]
         absent = [role for role in ROLES if role not in there]
         views, num_rows = _aligned(episode_id, folder / ROWS, found, trajectory.num_frames, notes)
@@ -165,6 +169,15 @@ class Droid:
 
 def _serial(notes: dict, role: str) -> str:
     return str(notes.get(f"{role}_cam_serial") or "")
+
+
+def _check_serials(serials: Mapping[str, str], folder: Path) -> None:
+    """Raise EpisodeError if the metadata gives one camera two roles."""
+    for role, serial in serials.items():
+        others = [other for other in serials if other != role and serials[other] == serial]
+        if others:
+            told = f"its metadata names camera {serial} as '{role}' and as '{others[0]}'"
+            raise EpisodeError(f"{folder}: {told}; correct it, or drop the recording")
 
 
 def _recording(folder: Path, serial: str) -> Path | None:
@@ -231,20 +244,28 @@ def _pictures_of_rows(episode_id: str, path: Path, view: View, num_rows: int, se
 
 
 def _on_times(folder: Path, views: list[View], num_rows: int, notes: dict) -> Iterator[str]:
-    """Remarks on the cameras' times: on the rows' pace, and on pictures whose number they contradict."""
+    """Remarks on the recorded times: on the rows' pace and order, and on pictures that they contradict."""
+    path = folder / ROWS
     serials = {view.name: _serial(notes, view.name) for view in views}
-    times: dict[str, np.ndarray] = {}
-    for name, serial in serials.items():
-        with suppress(EpisodeError):  # they are not needed here
-            found = _capture_times(folder / ROWS, serial, num_rows)
-            times |= {} if found is None else {name: found}
-    for one in list(times.values())[:1]:
-        yield from told_pace(one / 1000, CONTROL_HZ, "the camera's times")
+    clocks = {name: _capture_name(serial) for name, serial in serials.items()}
+    found = {name: _row_times(path, clock, num_rows) for name, clock in clocks.items()}
+    steps = _row_times(path, STEP_TIMES, num_rows)
+    times = {name: one for name, one in found.items() if one is not None}
+    for clock, those in ((CAMERAS_CLOCK, list(times.values())), (STEPS_CLOCK, [steps])):
+        known = [one for one in those if one is not None]
+        if any(map(_go_back, known)):
+            yield told_backwards(clock)
+        elif known and (clock == CAMERAS_CLOCK or not times):
+            yield from told_pace(known[0] / 1000, CONTROL_HZ, clock)
     for view in views:
-        is_each = view.name in times and len(view.frames) == num_rows
+        is_each = view.name in times and len(view.frames) == num_rows and not _go_back(times[view.name])
         if is_each and _moments(times[view.name])[-1] < num_rows - 1:
             told = f"view '{view.name}' has a picture for each row, by its times some rows share one"
             yield f"{told}; picture i is taken for row i"
+
+
+def _go_back(times: np.ndarray) -> bool:
+    return bool((np.diff(times) < 0).any())
 
 
 def _moments(times: np.ndarray) -> list[int]:
@@ -254,11 +275,22 @@ def _moments(times: np.ndarray) -> list[int]:
 
 def _capture_times(path: Path, serial: str, num_rows: int) -> np.ndarray | None:
     """When a camera took the picture of each row (ms); None if the file does not tell."""
-    name = f"observation/timestamp/cameras/{serial}_estimated_capture"
-    times = read_numbers(path, name, (None,))
+    times = read_numbers(path, _capture_name(serial), (None,))
     if times is None or len(times) != num_rows or not num_rows or not (np.diff(times) >= 0).all():
         return None
     return times
+
+
+def _capture_name(serial: str) -> str:
+    return f"observation/timestamp/cameras/{serial}_estimated_capture"
+
+
+def _row_times(path: Path, name: str, num_rows: int) -> np.ndarray | None:
+    """Times of all rows (ms), in whatever order; None if the file has none that can be read."""
+    with suppress(EpisodeError):  # they are not needed to read the recording
+        times = read_numbers(path, name, (None,))
+        return times if times is not None and len(times) == num_rows > 0 else None
+    return None
 
 
 def _only(folder: Path, pattern: str) -> Path:

@@ -4,22 +4,20 @@
 of `droid`; the cameras' poses come from its tables.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
-
 from action_images.episodes.episode import Episode, EpisodeError, View
 from action_images.episodes.fingerprint import of_parts
+from action_images.episodes.lens_fields import distorted_field
 from action_images.episodes.lerobot_layout import read_json
 from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.droid import CONTROL_HZ, trajectory_of
 from action_images.episodes.readers.droid_tables import Tables, pinhole, pose
 from action_images.episodes.readers.folders import (
     EpisodeFolders,
-    as_array,
+    OfFolders,
     natural,
     read_array,
     read_text,
@@ -27,11 +25,8 @@ from action_images.episodes.readers.folders import (
 )
 from action_images.episodes.video import VideoFrames
 
-DISTORTED = re.compile(r"dist(?!an)", re.IGNORECASE)
-"""What names of distortion coefficients hold; a distance is none."""
 
-
-class DroidProcessed:
+class DroidProcessed(OfFolders):
     """A folder of DROID as the release processed it.
 
     action.npz["action"] has no gripper (the release took it to be open everywhere). An episode has a
@@ -45,24 +40,14 @@ class DroidProcessed:
 
     @property
     def remarks(self) -> list[str]:
-        """Found and missing calibration tables."""
+        """Found and missing calibration tables, and links that are not followed."""
         uuids = {folder.name for _, folder in self._folders.items()}
-        return [*self._tables.remarks, *self._tables.of_others(uuids)]
+        return [*self._tables.remarks, *self._tables.of_others(uuids), *self._folders.left_out()]
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
         """Whether an episode with actions and cameras lies somewhere below."""
         return any((path.parent / "camera.json").is_file() for path in root.glob("**/action.npz"))
-
-    @property
-    def ids(self) -> list[str]:
-        """The episodes' folders."""
-        return self._folders.ids
-
-    @property
-    def former_ids(self) -> Mapping[str, str]:
-        """Ids that earlier versions made otherwise, each with the former one."""
-        return self._folders.former_ids
 
     def calibrated_by(self, episode_id: str) -> tuple[Path, ...]:
         """The tables, and the episode's own camera.json."""
@@ -112,13 +97,10 @@ class DroidProcessed:
 
 def _check_undistorted(entry: dict, where: str) -> None:
     """Raise EpisodeError if a camera's entry has a distortion that is not zero."""
-    for name in filter(DISTORTED.search, entry):
-        if not isinstance(entry[name], list):
-            continue  # such as a model's name, which is told as not read
-        numbers = as_array(np.ravel(entry[name]).tolist(), (None,), f"{where}.{name}")
-        if numbers.any():
-            cure = "undistort the videos and write zeros, or leave the view out with --views"
-            raise EpisodeError(f"{where}: '{name}' says that the lens is distorted; {cure}")
+    name = distorted_field(entry)
+    if name is not None:
+        cure = "undistort the videos and write zeros, or leave the view out with --views"
+        raise EpisodeError(f"{where}: '{name}' says that the lens is distorted; {cure}")
 
 
 def _unread(cameras: dict, names: list[str]) -> Iterator[str]:

@@ -5,7 +5,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ from action_images.errors import ActionImagesError
 MAX_TEXT_BYTES = 1 << 20
 MAX_ARRAY_BYTES = 256 << 20
 MAX_ID = 380
+SYSTEMS = ("__MACOSX", "$RECYCLE.BIN", "System Volume Information")
+MOST_LINKS = 4
+"""The most links that are named."""
 
 
 class EpisodeFolders:
@@ -28,7 +31,8 @@ class EpisodeFolders:
 
     An id is the path below `root`, with its parts made safe (`safe_part`) and those of `leave_out` omitted.
     Folders with the same id get a hash of their path, so no id depends on the order of the folders. A folder
-    that leads out of the set is refused when it is requested; the others stay usable.
+    that leads out of the set is refused when it is requested; the others stay usable. Hidden folders, such as
+    a desktop's waste basket, hold no episodes.
     """
 
     def __init__(self, root: Path, folders: Iterable[Path], leave_out: tuple[str, ...] = ()):
@@ -37,6 +41,8 @@ class EpisodeFolders:
         self.former_ids: dict[str, str] = {}
         """Ids that earlier versions made otherwise, each with the former one."""
         ordered = sorted(folders, key=lambda path: natural(str(path)))
+        self._hidden = [folder for folder in ordered if _is_hidden(folder.relative_to(root))]
+        ordered = [folder for folder in ordered if not _is_hidden(folder.relative_to(root))]
         parts = {folder: self._parts(folder, leave_out) for folder in ordered}
         wanted = {folder: _joined(map(safe_part, parts[folder])) for folder in ordered}
         counts = Counter(wanted.values())
@@ -75,6 +81,14 @@ class EpisodeFolders:
         check_folder(self.root, self._folders[episode_id])
         return self._folders[episode_id]
 
+    def left_out(self) -> list[str]:
+        """Remarks on hidden folders of episodes, and on links beside the episodes' folders."""
+        links = told_links(self.root, self._folders.values())
+        if not self._hidden:
+            return links
+        told = f"{len(self._hidden)} folders of episodes are hidden and left out"
+        return [f"{told} (the first: {self._hidden[0].relative_to(self.root)})", *links]
+
     def _parts(self, folder: Path, leave_out: tuple[str, ...]) -> list[str]:
         below = folder.relative_to(self.root).parts
         return [part for part in below if part not in leave_out] or [self.root.name]
@@ -85,6 +99,48 @@ class EpisodeFolders:
             raise EpisodeError(f"{both} both give the episode id {episode_id[:80]!r}; rename one of them")
         check_id(episode_id)
         self._folders[episode_id] = folder
+
+
+def told_links(root: Path, homes: Iterable[Path] = ()) -> list[str]:
+    """A remark on links to folders below a source: no search for episodes follows them.
+
+    `homes` are episodes' folders, in which links are checked when they are read.
+    """
+    known, links = set(homes), []
+    for folder, names, _ in os.walk(root):
+        links += [Path(folder, name) for name in names if Path(folder, name).is_symlink()]
+        names[:] = [name for name in names if Path(folder, name) not in known]
+    outside = sorted(str(link.relative_to(root)) for link in links if link not in known)
+    if not outside:
+        return []
+    named = ", ".join(outside[:MOST_LINKS]) + (" ..." if len(outside) > MOST_LINKS else "")
+    cure = "put the folders themselves there, or import each by its own path"
+    return [f"{len(outside)} links to folders are not followed ({named}); {cure}"]
+
+
+class OfFolders:
+    """A reader whose episodes are folders: an id is the path of one below the source (`EpisodeFolders`)."""
+
+    _folders: EpisodeFolders
+
+    @property
+    def ids(self) -> list[str]:
+        """All episodes, in natural order."""
+        return self._folders.ids
+
+    @property
+    def former_ids(self) -> Mapping[str, str]:
+        """Ids that earlier versions made otherwise, each with the former one."""
+        return self._folders.former_ids
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is left out: hidden folders, and links to folders."""
+        return self._folders.left_out()
+
+
+def _is_hidden(below: Path) -> bool:
+    return any(part in SYSTEMS or (part[0] == "." and part[:2] != "..") for part in below.parts)
 
 
 def safe_part(part: str) -> str:

@@ -17,7 +17,7 @@ from action_images.episodes.readers.lerobot_calibration import Calibration
 from action_images.episodes.readers.lerobot_fingerprint import Fingerprints
 from action_images.episodes.shift import part_of, shifted
 from action_images.episodes.strangers import check_inside
-from action_images.episodes.words import Part, is_code, says_nothing
+from action_images.episodes.words import Part, says_nothing
 
 CALIBRATION = "calibration.json"
 KNOWN_BESIDE = {CALIBRATION, layout.INFO, layout.TASKS, layout.STATS, "check.json", "import.json"}
@@ -163,11 +163,6 @@ class LeRobot:
         if vague:
             told = "are told to do anything at all, or hold a placeholder"
             remarks.append(f"{vague} episodes {told}; that is no instruction")
-        texts = [piece.part.text or "" for piece in self._pieces.values()]
-        coded = [text for text in texts if is_code(text)]
-        if coded:
-            looks = f"{len(coded)} episodes have an instruction that is no plain text, as {coded[0][:60]!r}"
-            remarks.append(f"{looks}; it is taken as it stands: write the words alone into {layout.TASKS}")
         stale = len({piece.place for piece in self._pieces.values() if piece.is_stale})
         if stale:
             remarks.append(

@@ -13,6 +13,9 @@ def measured(readings: Float[Tensor, "frame"], where: str) -> Float[Tensor, "fra
     """Readings within [0, 1]; raises EpisodeError, naming `where`, for those of another unit."""
     if not len(readings):
         return readings
+    if not readings.isfinite().all():
+        row = int((~readings.isfinite()).nonzero()[0])
+        raise EpisodeError(f"{where}: the gripper's reading in row {row} is not finite; drop the episode")
     low, high = float(readings.min()), float(readings.max())
     if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):
         cure = "this format reads from 0 to 1; scale them, or drop the episode"

@@ -7,8 +7,10 @@ picture i. If poses.csv has a column `time` (s from the videos' start), each row
 that time.
 """
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from action_images.episodes.episode import Episode, EpisodeError, Frames, View
 from action_images.episodes.fingerprint import of_parts
 from action_images.episodes.lerobot_layout import INFO
 from action_images.episodes.readers import EVERYTHING, Wanted
-from action_images.episodes.readers.folders import EpisodeFolders, natural, read_lines, same_length
+from action_images.episodes.readers.folders import EpisodeFolders, OfFolders, natural, read_lines, same_length
 from action_images.episodes.strangers import check_inside, check_regular
 from action_images.episodes.table_contradictions import TIME
 from action_images.episodes.trajectory_file import column_names, load_trajectory, read_column
@@ -30,8 +32,12 @@ from action_images.geometry import Camera, Trajectory
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts")
 CAMERAS, WORDS = "cameras.json", "instruction.txt"
 POSES = ("poses.csv", "poses.npy", "poses.json")
-LIKE_TIME = ("timestamp", "t", "stamp", "time_s", "time_ms", "time_ns", "seconds", "sec")
+LIKE_TIME = re.compile(
+    r"^(t|secs?|seconds|elapsed|clock)([^a-z]|$)|(^|[^a-z])(times?|timestamps?|stamps?)([^a-z]|$)"
+)
 """Columns that are ignored although they may hold times of rows."""
+LIKE_CALIBRATION = (".json", ".yaml", ".yml", ".xml", ".toml", ".npz")
+"""Endings of files that may calibrate the episodes below them."""
 MOST_STEP_S = 5.0
 """A column whose rows are farther apart is not in seconds."""
 MOST_SPARE_S = 2.0
@@ -40,7 +46,7 @@ MOST_NAMED = 8
 """The most unread files that are named."""
 
 
-class Recordings:
+class Recordings(OfFolders):
     """A folder of episodes, each a folder with one video for each camera."""
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
@@ -59,16 +65,6 @@ class Recordings:
         return any(own is None or not folder.is_relative_to(own) for folder in _episodes(root))
 
     @property
-    def ids(self) -> list[str]:
-        """The episodes' folders."""
-        return self._folders.ids
-
-    @property
-    def former_ids(self) -> Mapping[str, str]:
-        """Ids that earlier versions made otherwise, each with the former one."""
-        return self._folders.former_ids
-
-    @property
     def remarks(self) -> list[str]:
         """How many episodes lack which of the known files."""
         folders = [folder for _, folder in self._folders.items()]
@@ -82,7 +78,25 @@ class Recordings:
             for name, those in lacking.items()
             if those
         ]
-        return told + _left_out(folders) + self._on_stray()
+        told += [*_left_out(folders), *self._on_above(folders), *self._on_stray(), *self._on_nested()]
+        return told + self._folders.left_out()
+
+    def _on_above(self, folders: list[Path]) -> list[str]:
+        """A remark on files above the episodes that may be meant to calibrate them."""
+        root = self._folders.root
+        above = {place for place in _above(folders) if place.is_relative_to(root)} - set(folders)
+        inside = chain.from_iterable(place.iterdir() for place in sorted(above))
+        like = [path for path in inside if path.suffix.lower() in LIKE_CALIBRATION and path.name != CAMERAS]
+        named = [str(path.relative_to(root)) for path in like[:MOST_NAMED] if path.name[0] != "."]
+        more = f" and {len(like) - MOST_NAMED} more" if len(like) > MOST_NAMED else ""
+        return [f"found above the episodes and not read: {', '.join(named)}{more}"] if named else []
+
+    def _on_nested(self) -> list[str]:
+        """A remark on episodes that lie within the folder of another."""
+        homes = {folder for _, folder in self._folders.items()}
+        nested = [name for name, folder in self._folders.items() if not homes.isdisjoint(folder.parents)]
+        told = f"{len(nested)} episodes lie within the folder of another; are they copies?"
+        return [f"{told} (the first: {nested[0]})"] if nested else []
 
     def _on_stray(self) -> list[str]:
         named = [str(folder.relative_to(self._folders.root)) for folder in self._stray[:MOST_NAMED]]
@@ -113,7 +127,7 @@ class Recordings:
         views = tuple(View(name, part, cameras.get(name)) for name, part in frames.items())
         notes = () if poses is None or times is not None else _unread_times(poses)
         text, told = _words(folder / WORDS)
-        notes = (*notes, *told, *said)
+        notes = (*notes, *told, *said, *_on_names(set(cameras), set(stems)))
         return Episode(episode_id, text, fps, views, trajectory, notes=notes)
 
     def calibrated_by(self, episode_id: str) -> tuple[Path, ...]:
@@ -153,6 +167,15 @@ class Recordings:
                 "same names"
             )
         return cameras
+
+
+def _on_names(cameras: set[str], videos: set[str]) -> list[str]:
+    """A remark if there are cameras without a video and videos without a camera: one may be misspelt."""
+    idle, uncalibrated = sorted(cameras - videos), sorted(videos - cameras)
+    if not idle or not uncalibrated:
+        return []
+    told = f"{CAMERAS} has no camera for {', '.join(uncalibrated)}, and {', '.join(idle)} have no video"
+    return [f"{told}; is one of them the other, by another name?"]
 
 
 def _episodes(root: Path) -> list[Path]:
@@ -197,12 +220,13 @@ def _words(path: Path) -> tuple[str | None, list[str]]:
 
 
 def _left_out(folders: list[Path]) -> list[str]:
-    """Unread files in the episodes' folders, by name."""
+    """Unread files in the episodes' folders, by name; folders that hold other episodes are none."""
     counts: Counter[str] = Counter()
+    read = {*folders, *_above(folders)}
     for folder in folders:
         poses = _poses_file(folder)
         known = {CAMERAS, WORDS} if poses is None else {CAMERAS, WORDS, poses.name}
-        others = [path for path in folder.iterdir() if path.suffix.lower() not in VIDEOS]
+        others = [path for path in folder.iterdir() if path.suffix.lower() not in VIDEOS and path not in read]
         counts.update(path.name for path in others if path.name not in known and path.name[0] != ".")
     named = [f"{name} ({count})" for name, count in counts.most_common(MOST_NAMED)]
     more = [f"{len(counts) - MOST_NAMED} more"] if len(counts) > MOST_NAMED else []
@@ -211,7 +235,7 @@ def _left_out(folders: list[Path]) -> list[str]:
 
 def _unread_times(poses: Path) -> tuple[str, ...]:
     """Remarks on ignored columns that may hold times of rows."""
-    like = [name for name in column_names(poses) if name in LIKE_TIME]
+    like = [name for name in column_names(poses) if LIKE_TIME.search(name)]
     cure = f"call it '{TIME}' if it counts seconds from the videos' begin"
     told = f"the column '{like[0]}' of {poses.name} is not read, row i belongs to picture i" if like else ""
     return (f"{told}; {cure}",) if like else ()
@@ -233,7 +257,9 @@ def _times(path: Path) -> np.ndarray | None:
     times = read_column(path, TIME)
     if times is None:
         return None
-    if len(times) < 2 or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+    if len(times) < 2:
+        raise EpisodeError(f"{path}: has {len(times)} rows; '{TIME}' needs two, to know how fast they follow")
+    if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise EpisodeError(f"{path}: the column '{TIME}' must grow from row to row, in seconds")
     return times
 
@@ -309,9 +335,11 @@ def _counted(
 ) -> tuple[dict[str, Frames], float, list[str]]:
     """All pictures of videos of the same rate, one for each row, their rate, and remarks."""
     lengths = {name: len(video) for name, video in videos.items()}
-    if trajectory is not None:
-        lengths["poses"] = trajectory.num_frames
-    same_length(episode_id, lengths)
+    num_pictures = same_length(episode_id, lengths)
+    if trajectory is not None and trajectory.num_frames != num_pictures:
+        told = f"its videos have {num_pictures} pictures, its poses {trajectory.num_frames} rows"
+        cure = f"give one row for each picture, or a column '{TIME}' (s from the videos' begin)"
+        raise EpisodeError(f"{episode_id}: {told}; {cure}")
     told = [in_even_times(f"{episode_id}/{name}", video) for name, video in videos.items()]
     rates = {name: video.fps for name, video in videos.items()}
     fps = next(iter(rates.values()))

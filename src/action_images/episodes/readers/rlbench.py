@@ -6,7 +6,7 @@ focal lengths negative with camera-to-world poses (`Camera.from_rlbench`).
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from action_images.episodes.episode_table import MAX_EPISODE_FRAMES
 from action_images.episodes.fingerprint import of_parts
 from action_images.episodes.pictures import Pictures
 from action_images.episodes.readers import EVERYTHING, Wanted
-from action_images.episodes.readers.folders import EpisodeFolders, as_tensor, natural, same_length
+from action_images.episodes.readers.folders import EpisodeFolders, OfFolders, as_tensor, natural, same_length
 from action_images.episodes.readers.unpickle import read_pickle
 from action_images.episodes.strangers import check_inside
 from action_images.geometry import Camera, Pose, Trajectory
@@ -31,7 +31,7 @@ NUMBERS, WORDS = "low_dim_obs.pkl", "variation_descriptions.pkl"
 CAMERAS = ("front", "left_shoulder", "right_shoulder", "overhead", "wrist")
 
 
-class RLBench:
+class RLBench(OfFolders):
     """A folder of demonstrations that RLBench generated."""
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
@@ -43,16 +43,6 @@ class RLBench:
     def recognises(cls, root: Path) -> bool:
         """Whether a demonstration lies somewhere below."""
         return next(root.glob(f"**/episode*/{NUMBERS}"), None) is not None
-
-    @property
-    def ids(self) -> list[str]:
-        """<task>/variation<N>/episode<M>"""
-        return self._folders.ids
-
-    @property
-    def former_ids(self) -> Mapping[str, str]:
-        """Ids that earlier versions made otherwise, each with the former one."""
-        return self._folders.former_ids
 
     def fingerprint(self, episode_id: str) -> dict[str, str]:
         """Hashes of a demonstration's numbers, words and pictures."""

@@ -18,7 +18,7 @@ from action_images.episodes.fingerprint import of_text
 from action_images.episodes.pictures import Pictures, has_colour
 from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.droid import trajectory_of
-from action_images.episodes.readers.folders import cleaned, natural, safe_part, same_length
+from action_images.episodes.readers.folders import cleaned, natural, safe_part, same_length, told_links
 from action_images.episodes.readers.tfrecord import Record, Values, checksum_of, read_example, records_of
 from action_images.episodes.strangers import check_inside
 from action_images.episodes.words import says_nothing
@@ -41,8 +41,10 @@ WORDS = (
     "steps/observation/natural_language_instruction",
     "steps/observation/language_instruction",
 )
+UNREADABLE = "\N{REPLACEMENT CHARACTER}"
+"""What bytes that are no UTF-8 are decoded to."""
 REWORDED = re.compile(r"_[23]$")
-FIRST, LAST = "steps/is_first", "steps/is_last"
+FIRST, LAST, TERMINAL = "steps/is_first", "steps/is_last", "steps/is_terminal"
 POSE, GRIPPER = "steps/observation/cartesian_position", "steps/observation/gripper_position"
 SHARD = re.compile(r"^(?P<name>.+)\.tfrecord(?:-(?P<shard>\d+)-of-(?P<count>\d+))?$")
 
@@ -54,7 +56,7 @@ class Rlds:
         self._wanted = wanted
         self._records: dict[str, Record | str] = {}
         paths = sorted(root.glob("**/*.tfrecord*"), key=lambda path: natural(str(path)))
-        self.remarks = list(_missing_files(paths))
+        self.remarks = [*_missing_files(paths), *told_links(root)]
         _check_writings(paths)
         prefixes = _prefixes(root, paths)
         self.former_ids: dict[str, str] = {}
@@ -127,9 +129,10 @@ def _on_path(record: Record, features: dict[str, Values], num_frames: int) -> It
 def _check_one_episode(episode_id: str, features: dict[str, Values]) -> list[str]:
     """Raise EpisodeError if a record holds several episodes, or steps behind its last one.
 
-    Returns remarks on a record that has no first or last step.
+    Returns remarks on a record that has no first or last step, or ends before its last one.
     """
-    first, last = (np.asarray(features.get(name, ()), float).ravel() for name in (FIRST, LAST))
+    flags = (np.asarray(features.get(name, ()), float).ravel() for name in (FIRST, LAST, TERMINAL))
+    first, last, terminal = flags
     begins, ends = np.flatnonzero(first[1:]), np.flatnonzero(last[:-1])
     if len(begins):
         told = f"'{FIRST}' is set at step {begins[0] + 1} as well"
@@ -139,7 +142,11 @@ def _check_one_episode(episode_id: str, features: dict[str, Values]) -> list[str
         raise EpisodeError(f"{episode_id}: {told}; write what follows apart, or leave it out")
     told = "no step is marked as its {}; was the record cut?"
     marks = {"first": first[:1], "last": last[-1:]}
-    return [told.format(name) for name, mark in marks.items() if len(mark) and not mark[0]]
+    remarks = [told.format(name) for name, mark in marks.items() if len(mark) and not mark[0]]
+    if terminal[:-1].any():
+        told = f"'{TERMINAL}' is set before the last step"
+        remarks.append(f"{told}; does its record go on after the end, or hold several episodes?")
+    return remarks
 
 
 def _by_view(episode_id: str, names: Sequence[str]) -> dict[str, str]:
@@ -282,10 +289,12 @@ def _why_no_path(features: dict[str, Values], num_frames: int) -> str:
 
 
 def _words(episode_id: str, features: dict[str, Values]) -> str | None:
-    """The first instruction with text; raises EpisodeError if it changes within the episode."""
+    """The first instruction with words; raises EpisodeError if it is no text or changes on the way."""
     for name in WORDS:
         values = features.get(name)
         texts = _texts(values)
+        if any(UNREADABLE in text for text in texts):
+            raise EpisodeError(f"{episode_id}: '{name}' is no text in UTF-8; write it so")
         if len(set(texts)) > 1:
             changes = next(step for step, text in enumerate(texts) if text != texts[0])
             raise EpisodeError(f"{episode_id}: '{name}' changes at step {changes}; cut the episode there")
