@@ -9,7 +9,9 @@ import torch
 from action_images.benchmarks.foreign import MuJoCoViews
 from action_images.geometry import Camera, Pose
 from action_images.robot import RepeatableEnvironment
+from action_images.sim.motion import about
 
+Corner = tuple[float, float, float]
 FIRST = 1_000_000
 
 
@@ -76,3 +78,26 @@ def rest_error(environment: RepeatableEnvironment, goal: Pose, *, num_steps: int
     for _ in range(num_steps):
         report = environment.step(goal, opening=1.0)
     return report.position_error, report.rotation_error
+
+
+def median_rest_error(
+    environment: RepeatableEnvironment, *, num_seeds: int, low: Corner, high: Corner, num_steps: int = 60
+) -> tuple[float, float]:
+    """How far (m, degrees) the tool comes to rest from its goals, at the median of `num_seeds` trials.
+
+    Each trial has one goal: the tool's first pose, moved within two corners (m) and turned by up to .4 rad
+    about any axis. Closes the environment.
+    """
+    rng, metres, radians = np.random.default_rng(0), [], []
+    for seed in range(FIRST, FIRST + num_seeds):
+        environment.begin(seed)
+        start = environment.state().world_from_tool
+        axis = rng.normal(size=3)
+        turn = about((axis / np.linalg.norm(axis)).tolist(), rng.uniform(0, 0.4))
+        aside = torch.from_numpy(rng.uniform(low, high))
+        goal = Pose(turn @ start.rotation, start.translation + aside)
+        far, turned = rest_error(environment, goal, num_steps=num_steps)
+        metres.append(far)
+        radians.append(turned)
+    environment.close()
+    return float(np.median(metres)), float(np.degrees(np.median(radians)))

@@ -8,14 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from action_images.benchmarks import WorldConfig, find_benchmark, missing_modules, tasks_named
 from action_images.benchmarks.libero import FOLDERS, OBJECT, SUITES, words_of
 from action_images.evaluation.ceiling import Gate, run_trial
-from action_images.geometry import Pose
 from action_images.robot import RepeatableEnvironment
-from action_images.sim.motion import about
 
 BENCHMARK = find_benchmark("libero")
 LACKS = missing_modules(BENCHMARK)
@@ -79,23 +76,13 @@ def test_cameras_are_calibrated(rig: str):
 
 @needs_libero
 def test_the_tool_comes_to_rest_where_and_how_it_is_told():
-    from foreign import FIRST, rest_error
+    from foreign import median_rest_error
 
-    environment, rng = WORLD.environment(SOUP), np.random.default_rng(0)
-    metres, radians = [], []
-    for seed in range(FIRST, FIRST + 3):
-        environment.begin(seed)
-        start = environment.tool
-        axis = rng.normal(size=3)
-        turn = about((axis / np.linalg.norm(axis)).tolist(), rng.uniform(0, 0.4))
-        aside = torch.from_numpy(rng.uniform((-0.05, -0.15, -0.05), (0.15, 0.15, 0.05)))
-        goal = Pose(turn @ start.rotation, start.translation + aside)
-        far, turned = rest_error(environment, goal, num_steps=60)
-        metres.append(far)
-        radians.append(turned)
-    environment.close()
-    assert np.median(metres) <= 3e-3
-    assert np.degrees(np.median(radians)) <= 0.5
+    metres, degrees = median_rest_error(
+        WORLD.environment(SOUP), num_seeds=3, low=(-0.05, -0.15, -0.05), high=(0.15, 0.15, 0.05)
+    )
+    assert metres <= 3e-3
+    assert degrees <= 0.5
 
 
 @needs_libero
