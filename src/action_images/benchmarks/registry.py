@@ -20,6 +20,7 @@ BUILT_IN = {
     "tabletop": EntryPoint("tabletop", "action_images.benchmarks.tabletop:TABLETOP", GROUP),
     "paper": EntryPoint("paper", "action_images.benchmarks.tabletop:PAPER", GROUP),
     "metaworld": EntryPoint("metaworld", "action_images.benchmarks.metaworld:METAWORLD", GROUP),
+    "maniskill": EntryPoint("maniskill", "action_images.benchmarks.maniskill:MANISKILL", GROUP),
     "libero": EntryPoint("libero", "action_images.benchmarks.libero:LIBERO", GROUP),
     "robosuite": EntryPoint("robosuite", "action_images.benchmarks.robosuite:ROBOSUITE", GROUP),
 }

@@ -23,20 +23,20 @@ DOOR_TURN = 0.38
 def lift(world: "Robosuite") -> Iterator[Motion]:
     """Lift the cube by 8 cm."""
     cube = world.body("cube_main")
-    yield from pick(cube.translation, yaw=near_yaw(world, cube.rotation), up=0.08)
+    yield from pick(cube.translation, yaw=near_yaw(world.tool, cube.rotation), up=0.08)
 
 
 def stack(world: "Robosuite") -> Iterator[Motion]:
     """Put the red cube onto the green one."""
     red, green = world.body("cubeA_main"), world.body("cubeB_main")
-    yaw = near_yaw(world, red.rotation)
+    yaw = near_yaw(world.tool, red.rotation)
     yield from pick(red.translation, yaw=yaw, up=0.1)
     yield from drop(green.translation + green.translation.new_tensor([0, 0, 0.047]), yaw=yaw, up=0.1)
 
 
 def put_can(world: "Robosuite") -> Iterator[Motion]:
     """Put the can into its bin."""
-    yaw = near_yaw(world, torch.eye(3, dtype=torch.float64))
+    yaw = near_yaw(world.tool, torch.eye(3, dtype=torch.float64))
     can = world.body("Can_main").translation
     place = can + can.new_tensor([0, 0, 0.02])
     yield from pick(place, yaw=yaw, up=0.15)
@@ -52,7 +52,7 @@ def put_square_nut(world: "Robosuite") -> Iterator[Motion]:
     handle, nut = torch.from_numpy(world.data.site_xpos[site].copy()), world.body("SquareNut_main")
     away = handle - nut.translation
     across = about((0, 0, 1), math.atan2(away[1].item(), away[0].item()))
-    yield from pick(handle, yaw=near_yaw(world, across, period=math.pi), up=0.18)
+    yield from pick(handle, yaw=near_yaw(world.tool, across, period=math.pi), up=0.18)
     nut, tool = world.body("SquareNut_main"), world.tool
     yaw = math.atan2(nut.rotation[1, 0].item(), nut.rotation[0, 0].item())
     turn = about((0, 0, 1), math.pi / 2 * round(yaw / (math.pi / 2)) - yaw)
@@ -107,8 +107,8 @@ def drop(place: torch.Tensor, *, yaw: float, up: float) -> Iterator[Motion]:
     yield move(shifted(goal, (0, 0, up)), opening=1.0)
 
 
-def near_yaw(world: "Robosuite", rotation: torch.Tensor, *, period: float = math.pi / 2) -> float:
-    """The yaw (rad) of a grasp along a body's axes that is nearest to the hand's current yaw."""
+def near_yaw(tool: Pose, rotation: torch.Tensor, *, period: float = math.pi / 2) -> float:
+    """The yaw (rad) of a grasp along a body's axes that is nearest to the yaw of a tool."""
     yaw = math.atan2(rotation[1, 0].item(), rotation[0, 0].item())
-    now = math.atan2(world.tool.rotation[1, 0].item(), world.tool.rotation[0, 0].item())
+    now = math.atan2(tool.rotation[1, 0].item(), tool.rotation[0, 0].item())
     return yaw + period * round((now - yaw) / period)
