@@ -1,6 +1,7 @@
 """Sets go both ways frame by frame: LeRobot reads ours, and we read what LeRobot wrote."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -190,7 +191,9 @@ def test_statistics_of_a_set_are_those_that_lerobot_writes_of_the_same_set(tmp_p
     for key in ("observation.state", f"observation.cameras.{VIEWS[0]}.world_from_camera"):
         for name in ("min", "max", "mean", "std", "count"):
             assert np.allclose(told[key][name], computed[key][name], atol=1e-5), (key, name)
-    for name in ("min", "max", "mean", "std"):
+    # LeRobot 0.4 squares pixels as bytes, which overflows, so its deviations of pixels are wrong.
+    deviation = () if version("lerobot").startswith("0.4.") else ("std",)
+    for name in ("min", "max", "mean", *deviation):
         pixels = [np.array(one[f"observation.images.{VIEWS[0]}"][name]) for one in (told, computed)]
         assert pixels[0].shape == pixels[1].shape == (3, 1, 1)
         assert np.allclose(*pixels, atol=0.03), (
