@@ -85,10 +85,10 @@ class ActionImagesEnvConfig(EnvConfig):
         if (other_versions := untried(self.seen.benchmark)) is not None:
             logging.warning(other_versions)
         make = _processes if use_async_envs and n_envs > 1 else _one_process
-        made: dict[int, gymnasium.vector.VectorEnv] = {
-            number: make([partial(CalibratedEnv, self.seen, task, self.rotation)] * n_envs)  # type: ignore[arg-type]
-            for number, task in enumerate(self.tasks())
-        }
+        made: dict[int, gymnasium.vector.VectorEnv] = {}
+        for number, task in enumerate(self.tasks()):
+            one = partial(CalibratedEnv, self.seen, task, self.rotation)
+            made[number] = make([one] * n_envs)  # type: ignore[arg-type]
         return {self.world: made}
 
 
