@@ -14,16 +14,11 @@ import numpy as np
 import torch
 
 from action_images.benchmarks.foreign import Pointing
+from action_images.benchmarks.foreign_environment import ScriptedEnvironment
 from action_images.benchmarks.maniskill_views import SapienViews, require_driver
 from action_images.geometry import Pose
-from action_images.geometry import rotation as rotations
-from action_images.robot import Observation, StepReport, TrialState
+from action_images.robot import Observation, StepReport
 from action_images.sim.motion import Motion
-
-LEAD = 2.0
-"""Control steps by which the arm lags behind its target: damping / stiffness = .1 s, at 20 Hz."""
-HOLD = 10
-"""Control steps for which an expert keeps its last pose."""
 
 CACHES = {
     "MS_ASSET_DIR": "maniskill",
@@ -63,11 +58,13 @@ def make_simulator(task: str) -> Any:
         )
 
 
-class ManiSkill:
+class ManiSkill(ScriptedEnvironment):
     """One task (a RepeatableEnvironment); `simulator` is ManiSkill's environment."""
 
     control_hz = 20.0
     controls_rotation = True
+    lead = 2.0
+    """Control steps by which the arm lags behind its target: damping / stiffness = .1 s, at 20 Hz."""
     settling_steps = 4
     """Control steps before a trial begins, in which objects come to rest."""
 
@@ -95,20 +92,10 @@ class ManiSkill:
             self._act(self._told, 1.0)
         self.num_steps, self._opening, self._done = 0, 1.0, False
 
-    def reset(self, seed: int) -> Observation:
-        """Begin the trial and return its first observation."""
-        self.begin(seed)
-        return self.observation()
-
     @property
     def tool(self) -> Pose:
         """world_from_tool, as reached."""
         return pose_of(self.simulator.agent.tcp)
-
-    @property
-    def told(self) -> Pose:
-        """The pose last commanded."""
-        return self._told
 
     def thing(self, name: str) -> Pose:
         """world_from_thing, by ManiSkill's name of an object or a goal."""
@@ -117,11 +104,7 @@ class ManiSkill:
     def step(self, world_from_tool: Pose, opening: float) -> StepReport:
         """Drive towards a tool pose and an opening for 1/20 s."""
         asked = world_from_tool.to(torch.float64)
-        way = asked.translation - self._told.translation
-        turn = rotations.to_rotation_vector(asked.rotation @ self._told.rotation.mT)
-        ahead = Pose(
-            rotations.from_rotation_vector(LEAD * turn) @ asked.rotation, asked.translation + LEAD * way
-        )
+        ahead = self._ahead(asked)
         self._told, self._opening = asked, float(opening)
         self._done, reachable = self._act(ahead, self._opening)
         self.num_steps += 1
@@ -146,39 +129,10 @@ class ManiSkill:
         opening = torch.tensor(self._opening, dtype=torch.float32)
         return Observation(images, self.cameras, self.tool.to(torch.float32), opening, self._instruction)
 
-    def succeeded(self) -> bool:
-        """Whether ManiSkill counts the last step as success."""
-        return self._done
-
-    def state(self) -> TrialState:
-        """The trial's current state."""
-        return TrialState(self._instruction, self.tool, self._told, self._opening, self.cameras)
-
-    def expert(self) -> Iterator[StepReport] | None:
-        """The task's script, carried out through `step`; None if it has none."""
-        return None if self._script is None else self._scripted(self._script)
-
-    def _scripted(self, script: Script) -> Iterator[StepReport]:
-        for motion in script(self):
-            for pose in motion.poses(self._told):
-                yield self.step(pose, motion.opening)
-        for _ in range(HOLD):
-            yield self.step(self._told, self._opening)
-
-    def rephrased(self, rng: np.random.Generator) -> None:
-        """None: demonstrations use all phrasings."""
-
-    def switch_goal(self, rng: np.random.Generator) -> None:
-        """None: a scene has only one goal."""
-
     def twin(self) -> "ManiSkill":
         """Another environment of the same task with the same views."""
         views = self._views.twin()
         return ManiSkill(self.task, self._phrasings, views, max_steps=self.max_steps, script=self._script)
-
-    def close(self) -> None:
-        """Free the cameras' graphics memory."""
-        self._views.close()
 
 
 def pose_of(thing: Any) -> Pose:

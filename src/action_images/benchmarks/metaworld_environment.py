@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 from action_images.benchmarks.foreign import MuJoCoViews, Pointing
+from action_images.benchmarks.foreign_environment import ForeignEnvironment
 from action_images.benchmarks.metaworld import METAWORLD
 from action_images.errors import ActionImagesError
 from action_images.geometry import Pose
-from action_images.robot import Observation, StepReport, TrialState
+from action_images.robot import Observation, StepReport
 
 HAND_FROM_TOOL = np.array([[0.0, 0, 1], [0, -1, 0], [1, 0, 0]])
 """The hand's x axis points down, its y lies across the fingers."""
@@ -33,7 +34,7 @@ STEPS_AFTER = 5
 """Control steps for which an expert continues once the task is done."""
 
 
-class MetaWorld:
+class MetaWorld(ForeignEnvironment):
     """One task (a RepeatableEnvironment); a control step is one of Meta-World's and counts as 1/20 s.
 
     `close_effort` in (0, 1] is the force of the fingers at opening 0, as full force breaks some grasps.
@@ -74,11 +75,6 @@ class MetaWorld:
         self._wanted = self._hand_place()
         self._given_way = self._env.data.mocap_pos[0] - self._wanted
 
-    def reset(self, seed: int) -> Observation:
-        """Begin the trial and return its first observation."""
-        self.begin(seed)
-        return self.observation()
-
     @property
     def tool(self) -> Pose:
         """world_from_tool, as reached."""
@@ -102,14 +98,6 @@ class MetaWorld:
         opening = torch.tensor(self._opening, dtype=torch.float32)
         return Observation(images, self.cameras, self.tool.to(torch.float32), opening, self._instruction)
 
-    def succeeded(self) -> bool:
-        """Whether Meta-World counts the last step as success."""
-        return self._done
-
-    def state(self) -> TrialState:
-        """The trial's current state."""
-        return TrialState(self._instruction, self.tool, self._told, self._opening, self.cameras)
-
     def expert(self) -> Iterator[StepReport]:
         """Meta-World's scripted policy, until the task is done and a few steps longer.
 
@@ -131,19 +119,9 @@ class MetaWorld:
             yield self.step(Pose(_UPRIGHT, torch.from_numpy(place)), float(is_open))
             num_after += self._done or num_after > 0
 
-    def rephrased(self, rng: np.random.Generator) -> None:
-        """None: demonstrations use all phrasings."""
-
-    def switch_goal(self, rng: np.random.Generator) -> None:
-        """None: a scene has only one goal."""
-
     def twin(self) -> "MetaWorld":
         """Another environment of the same task with the same views."""
         return MetaWorld(self.task, self._phrasings, self._views.twin(), self._close_effort)
-
-    def close(self) -> None:
-        """Free the graphics memory."""
-        self._views.close()
 
     def _hand_turn(self) -> np.ndarray:
         return self._env.data.body("hand").xmat.reshape(3, 3).copy()

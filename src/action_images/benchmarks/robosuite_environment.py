@@ -11,17 +11,14 @@ import numpy as np
 import torch
 
 from action_images.benchmarks.foreign import MuJoCoViews, Pointing
+from action_images.benchmarks.foreign_environment import ScriptedEnvironment
 from action_images.geometry import Pose
 from action_images.geometry import rotation as rotations
-from action_images.robot import Observation, StepReport, TrialState
+from action_images.robot import Observation, StepReport
 from action_images.sim.motion import Motion
 
 SITE_FROM_TOOL = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])
 """The grip site's fingers close along its x axis, ours along the tool's y axis."""
-LEAD = 3.3
-"""Control steps by which the arm lags behind its target: 2 zeta / omega at a stiffness of 150, at 20 Hz."""
-HOLD = 10
-"""Control steps for which an expert keeps its last pose."""
 
 Script = Callable[["Robosuite"], Iterator[Motion]]
 """Motions of an expert; each is carried out before the next is requested."""
@@ -63,11 +60,13 @@ def make_simulator(task: str) -> Any:
     )
 
 
-class Robosuite:
+class Robosuite(ScriptedEnvironment):
     """One task (a RepeatableEnvironment); `simulator` is robosuite's environment."""
 
     control_hz = 20.0
     controls_rotation = True
+    lead = 3.3
+    """Control steps of lag: 2 zeta / omega at a stiffness of 150, at 20 Hz."""
     settling_steps = 8
     """Control steps before a trial begins: objects fall into place from above, and the fingers open."""
 
@@ -110,11 +109,6 @@ class Robosuite:
                 sampler.rng = rng
         simulator.reset()
 
-    def reset(self, seed: int) -> Observation:
-        """Begin the trial and return its first observation."""
-        self.begin(seed)
-        return self.observation()
-
     @property
     def model(self) -> Any:
         """MuJoCo's model."""
@@ -131,19 +125,10 @@ class Robosuite:
         turn = self.data.site_xmat[self._site].reshape(3, 3) @ SITE_FROM_TOOL
         return Pose(torch.from_numpy(turn), torch.from_numpy(self.data.site_xpos[self._site].copy()))
 
-    @property
-    def told(self) -> Pose:
-        """The pose last commanded."""
-        return self._told
-
     def step(self, world_from_tool: Pose, opening: float) -> StepReport:
         """Drive towards a tool pose and an opening for 1/20 s."""
         asked = world_from_tool.to(torch.float64)
-        way = asked.translation - self._told.translation
-        turn = rotations.to_rotation_vector(asked.rotation @ self._told.rotation.mT)
-        ahead = Pose(
-            rotations.from_rotation_vector(LEAD * turn) @ asked.rotation, asked.translation + LEAD * way
-        )
+        ahead = self._ahead(asked)
         self._told, self._opening = asked, float(opening)
         self.simulator.step(np.append(self._arm_action(ahead), 1 - 2 * self._opening))
         self.num_steps += 1
@@ -162,36 +147,11 @@ class Robosuite:
         opening = torch.tensor(self._opening, dtype=torch.float32)
         return Observation(images, self.cameras, self.tool.to(torch.float32), opening, self._instruction)
 
-    def succeeded(self) -> bool:
-        """Whether robosuite counts the last step as success."""
-        return self._done
-
-    def state(self) -> TrialState:
-        """The trial's current state."""
-        return TrialState(self._instruction, self.tool, self._told, self._opening, self.cameras)
-
-    def expert(self) -> Iterator[StepReport] | None:
-        """The task's script, carried out through `step`; None if it has none."""
-        return None if self._script is None else self._scripted(self._script)
-
-    def _scripted(self, script: Script) -> Iterator[StepReport]:
-        for motion in script(self):
-            for pose in motion.poses(self._told):
-                yield self.step(pose, motion.opening)
-        for _ in range(HOLD):
-            yield self.step(self._told, self._opening)
-
     def body(self, name: str) -> Pose:
         """world_from_body."""
         number = self.simulator.sim.model.body_name2id(name)
         turn, place = self.data.xmat[number].reshape(3, 3).copy(), self.data.xpos[number].copy()
         return Pose(torch.from_numpy(turn), torch.from_numpy(place))
-
-    def rephrased(self, rng: np.random.Generator) -> None:
-        """None: demonstrations use all phrasings."""
-
-    def switch_goal(self, rng: np.random.Generator) -> None:
-        """None: a scene has only one goal."""
 
     def twin(self) -> "Robosuite":
         """Another environment of the same task with the same views."""
@@ -204,7 +164,3 @@ class Robosuite:
             script=self._script,
             make=self._make,
         )
-
-    def close(self) -> None:
-        """Free the graphics memory."""
-        self._views.close()
