@@ -154,6 +154,9 @@ MUTATIONS: dict[str, Mutation] = {
     "from_timestamp in frames": in_places("from_timestamp", lambda start: FPS * start),
     "from_timestamp all 0": in_places("from_timestamp", lambda start: 0 * start),
     "to_timestamp early": in_places("to_timestamp", lambda stop: stop - 1.0),
+    "pictures of left exchanged": lambda parts: in_places(
+        "from_timestamp", lambda start: len(parts.rows) / 2 / FPS - start
+    )(parts),
     "video file": in_places("file_index", lambda number: number + 1),
     # tasks and rows
     "task texts exchanged": lambda parts: [
@@ -201,6 +204,9 @@ MUTATIONS: dict[str, Mutation] = {
     "poses 10 cm aside": in_state(lambda numbers: numbers + np.array([0.07, 0.08, 0, 0, 0, 0, 0, 0])),
     "a pose at the origin": lambda parts: parts.rows[11].update(
         {STATE: [0.0] * 3 + parts.rows[11][STATE][3:]}
+    ),
+    "a rotation of zero": lambda parts: parts.rows[11].update(
+        {STATE: [*parts.rows[11][STATE][:3], 0.0, 0.0, 0.0, 1.0, parts.rows[11][STATE][7]]}
     ),
     # calibration.json
     "focal lengths doubled": in_camera("intrinsics", scaled(2, 2, 1)),

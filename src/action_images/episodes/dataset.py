@@ -24,9 +24,7 @@ from action_images.geometry import Trajectory
 __all__ = ["Dataset", "DatasetWriter"]
 
 MAX_OPEN_EPISODES = 4096
-"""Opened episodes that are cached: each holds some numbers and no pixels. Training returns to them in any
-order.
-"""
+"""Opened episodes that are cached: each holds some numbers and no pixels; training returns to them."""
 MAX_OPEN_WITH_PICTURES = 8
 """The same limit if the numbers include pictures, whose bytes an opened episode holds."""
 VIDEO_PLACE = ("chunk_index", "file_index", "from_timestamp")
@@ -96,9 +94,8 @@ class Dataset:
         return (self[index] for index in range(len(self)))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            name: value for name, value in self.__dict__.items() if name not in ("_load", "_task_columns")
-        }
+        anew = ("_load", "_task_columns")
+        return {name: value for name, value in self.__dict__.items() if name not in anew}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -321,11 +318,9 @@ class Dataset:
         elsewhere = [other for other in sorted(self.path.glob("data/*/*.parquet")) if _holds(other, number)]
         if elsewhere:
             there = elsewhere[0].relative_to(self.path)
-            return (
-                f"{name}: meta/episodes says that its rows are in {path}, they are in {there}: the "
-                "file indexes are "
-                "stale; correct data/chunk_index and data/file_index there"
-            )
+            told = f"meta/episodes says that its rows are in {path}, they are in {there}"
+            cure = "the file indexes are stale; correct data/chunk_index and data/file_index there"
+            return f"{name}: {told}: {cure}"
         return f"{name}: {path} holds 0 of its {row['length']} frames; restore the file"
 
     def _data_file(self, row: dict[str, Any]) -> Path:
@@ -349,6 +344,10 @@ class Dataset:
             return None
         video, claims, which = self._file(view, self._table.row(index))
         return told_of_file(video, claims, which, self.fps, left_out=left_out)
+
+    def out_of_order(self, view: str) -> tuple[str, str] | None:
+        """The first two episodes of which the later lies before the earlier in a view's videos."""
+        return self._table.out_of_order(self._views[view])
 
     def _video(self, name: str, row: dict[str, Any], times: np.ndarray) -> Frames:
         video, claims, which = self._file(name, row)

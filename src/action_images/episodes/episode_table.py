@@ -1,6 +1,7 @@
 """The rows of meta/episodes: which rows can be episodes, and where each episode's files are."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,18 @@ class EpisodeTable:
     def files(self, key: str) -> list[tuple[int, int]]:
         """The (chunk, file) numbers of all video files of a view."""
         return list(self._all_claims(key))
+
+    def out_of_order(self, key: str) -> tuple[str, str] | None:
+        """The first two episodes of which the later lies before the earlier in a view's videos."""
+        files = list(self._all_claims(key).items())
+        for _, claims in files:
+            for before, after in pairwise(claims):
+                if after.start < before.start:
+                    return before.episode_id, after.episode_id
+        for (place, claims), (next_place, next_claims) in pairwise(files):
+            if next_place < place:
+                return claims[-1].episode_id, next_claims[0].episode_id
+        return None
 
     def _all_claims(self, key: str) -> dict[tuple[int, int], list[Claim]]:
         if key not in self._claims:

@@ -12,6 +12,7 @@ from typing import Any
 
 from action_images.episodes.contradictions import told_openings
 from action_images.episodes.dataset import Dataset
+from action_images.episodes.dropouts import missing_places, missing_turns
 from action_images.episodes.encoded_episode import Encoded, encode_episode
 from action_images.episodes.episode import Episode, EpisodeError
 from action_images.episodes.lerobot_layout import read_json
@@ -321,11 +322,23 @@ def _without_placeholder(episode: Episode) -> Episode:
     return replace(episode, instruction=None, notes=(*episode.notes, note))
 
 
+def _without_dropouts(episode: Episode) -> Episode:
+    """The episode, with a remark on zeros for missing rotations; raises EpisodeError for such places."""
+    if episode.trajectory is None:
+        return episode
+    pose = episode.trajectory.world_from_tool
+    missing = missing_places(pose)
+    if missing is not None:
+        raise EpisodeError(f"{episode.id}: {missing}")
+    note = missing_turns(pose)
+    return episode if note is None else replace(episode, notes=(*episode.notes, note))
+
+
 def _encode(reader: Reader, job: Job, episode_id: str, staging: Path) -> Encoded | str:
     folder = _staged(staging, episode_id)
     folder.mkdir(exist_ok=True)  # it exists if the process that began the episode died
     try:
-        episode = _without_placeholder(reader.read(episode_id))
+        episode = _without_dropouts(_without_placeholder(reader.read(episode_id)))
         episode = shifted(episode, job.shift) if job.shift else episode
         return encode_episode(select_views(episode, job.views, job.size), folder, job.crf, job.codec)
     except Exception as error:  # an error of any library refuses one episode; the others are imported

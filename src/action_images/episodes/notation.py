@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from action_images.episodes.dropouts import CURE, missing_places, missing_turns
 from action_images.episodes.episode import EpisodeError
 from action_images.errors import ActionImagesError
 from action_images.geometry import Pose, Trajectory
@@ -47,7 +48,11 @@ def _from_degrees(angles: Tensor) -> Tensor:
 
 
 def _from_quaternion_xyzw(quaternion: Tensor) -> Tensor:
-    off = (quaternion.norm(dim=-1) - 1).abs() > 0.01
+    length = quaternion.norm(dim=-1)
+    off = (length - 1).abs() > 0.01
+    if (length == 0).any() and not off.all():
+        row = int((length == 0).nonzero()[0])
+        raise ActionImagesError(f"row {row} has a quaternion of zeros; {CURE}")
     if off.any():
         row = off.nonzero()[0].tolist()
         cure = "check which columns are the quaternion's, or declare another 'rotation'"
@@ -134,6 +139,10 @@ class ToolNotation:
             raise ActionImagesError(f"row {row} has numbers that are not finite; drop or repair it")
         metres = position * UNITS[self.position_unit]
         world_from_tool = Pose(ROTATIONS[self.rotation].to_matrix(turn), metres)
+        missing = missing_places(world_from_tool)
+        missing = missing_turns(world_from_tool) if missing is None and not self.fast_turns else missing
+        if missing is not None:
+            raise ActionImagesError(missing)
         if self.world_from_base is not None:
             world_from_tool = self.world_from_base @ world_from_tool
         if self.theirs_from_tool is not None:

@@ -13,6 +13,7 @@ import torch
 
 from action_images.episodes.columns_file import Columns, load_columns, plain_name
 from action_images.episodes.contradictions import in_gripper, in_gripper_name, in_names, in_poses, is_beyond
+from action_images.episodes.dropouts import missing_places
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.notation import ToolNotation
 from action_images.episodes.table_contradictions import ROW_NUMBERS, TIME, told_row_numbers, told_turns
@@ -119,6 +120,9 @@ def _ours(path: Path, header: list[str] | None, table: Any, reliable: torch.Tens
         raise EpisodeError(f"{path}: {error}") from error
     if reliable.any():
         _refuse(path, in_poses(rows[reliable, :-1], notation, said_absolute=True))
+    missing = missing_places(trajectory.world_from_tool[reliable])
+    if missing is not None:
+        raise EpisodeError(f"{path}: {missing}")
     return trajectory
 
 

@@ -4,68 +4,52 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from operator import add
 
-import torch
-
-from action_images.episodes.checks import place, rotations
+from action_images.episodes.checks import grippers, place, rotations
 from action_images.episodes.checks.alternatives import CAMERAS, PICTURES, ROTATIONS, TIMES, TOOL
-from action_images.episodes.checks.evidence import DECLARED, MOVED, Evidence, view_named
+from action_images.episodes.checks.evidence import (
+    BETTER,
+    DECLARED,
+    LEAST_STEPS,
+    MOVED,
+    NAMED_FIT,
+    SUSPECT,
+    Evidence,
+    is_better,
+    measurable,
+    pooled,
+    view_named,
+)
 from action_images.episodes.checks.finding import Examined, Finding
-from action_images.episodes.checks.fingers import Gap
 from action_images.episodes.checks.follow import Change
 from action_images.episodes.checks.rotations import LEAST_FIT
+from action_images.episodes.checks.upright import check_upright
 
 LEAST_NO_FIT_STEPS = 10
 """With fewer visible steps a bad fit is not reported: a tool that hardly moves fits nothing well."""
-LEAST_STEPS = 4
-"""With fewer visible steps of the tool nothing is reported for a view."""
-NAMED_FIT = 1.8
-"""An alternative is reported if its own fit is at least this ..."""
-BETTER = 1.35
-"""... and this many times the fit of the declared reading."""
-LESS_NAMED_FIT, MUCH_BETTER = 1.4, 3.0
-"""A lower fit is enough if it is this many times better."""
-LEAST_APART = 5.0
-"""Fingers must stand out from their background by this many levels (of 255) more to be judged."""
 STEPS_FOR_DELAYS = 20
 """With fewer visible steps of the tool in a view, a steady delay may go unseen."""
 SIGHTS_FOR_FOCAL = max(place.FARTHEST_M)
 """With fewer views of episodes that show the hand, focal lengths that are a quarter off may go unseen."""
 COLOURS = "colours (whether red and blue are exchanged)"
-SUSPECT = 0.6
-"""An episode is examined more closely if its fit is below this fraction of the whole set's fit."""
 MOST_SUSPECTS = 32
 
 
 def check_agreement(examined: Sequence[Examined]) -> list[Finding]:
     """Findings about cameras, times, tool and rotations: of the whole set, else of single episodes."""
-    return check_set(examined) or [*check_episodes(examined), *check_gripper(examined)]
+    return check_set(examined) or check_rest(examined)
 
 
-def check_gripper(examined: Sequence[Examined]) -> list[Finding]:
-    """Whether the gripper looks open when it is declared closed, over all episodes together."""
-    apart = fingers_apart(measurable(pooled(examined)))
-    if apart is None or apart > -LEAST_APART:
-        return []
-    seen = "the fingers are seen apart where the gripper is said to be closed, and together where open"
-    cure = "is the opening the other way round? Then exchange 'closed' and 'open', and import it again"
-    name = examined[0].id if len(examined) == 1 else ""
-    return [Finding("warning", "gripper", name, f"{seen}; {cure}")]
-
-
-def fingers_apart(seen: Mapping[str, Evidence]) -> float | None:
-    """By how many levels fingers stand apart when declared open, averaged over views and episodes."""
-    gaps: list[Gap] = []
-    for found in seen.values():
-        gaps += found.gaps if found.changes[DECLARED].fit >= LEAST_FIT else ()
-    if not gaps:
-        return None
-    levels, weight = torch.tensor(gaps).unbind(-1)
-    return float((levels * weight).sum() / weight.sum())
+def check_rest(examined: Sequence[Examined]) -> list[Finding]:
+    """Findings about a set in which cameras, times and tool are right as a whole."""
+    single = check_episodes(examined)
+    told = {finding.episode for finding in single}
+    others = [result for result in examined if result.id not in told]
+    return [*single, *grippers.check_gripper(examined), *check_upright(others)]
 
 
 def check_set(examined: Sequence[Examined]) -> list[Finding]:
     """Errors of all episodes, judged from those in which alternatives were tried."""
-    whole = _judge_all(pooled(_spread(examined))) or _judge_place(pooled(examined))
+    whole = _judge_all(_pooled(_spread(examined))) or _judge_place(_pooled(examined))
     name = examined[0].id if len(examined) == 1 else ""
     return [Finding("warning", "calibration", name, message) for message in whole]
 
@@ -93,7 +77,7 @@ def _fits(found: Evidence) -> bool:
 
 def suspects(examined: Sequence[Examined]) -> list[int]:
     """Indices of episodes that fit worse than the others, the worst first, for trying alternatives."""
-    typical = {name: found.changes[DECLARED].fit for name, found in pooled(examined).items()}
+    typical = {name: found.changes[DECLARED].fit for name, found in _pooled(examined).items()}
     badness = {}
     for number, result in enumerate(examined):
         fits = [_share(found, typical[name]) for name, found in result.evidence.items()]
@@ -112,18 +96,13 @@ def _spread(examined: Sequence[Examined]) -> list[Examined]:
     return [result for result in examined if result.evidence and result.is_spread]
 
 
-def pooled(examined: Sequence[Examined]) -> dict[str, Evidence]:
-    """The evidence of each view, summed over episodes."""
-    sums: dict[str, Evidence] = {}
-    for result in examined:
-        for name, found in result.evidence.items():
-            sums[name] = sums[name] + found if name in sums else found
-    return sums
+def _pooled(examined: Sequence[Examined]) -> dict[str, Evidence]:
+    return pooled(result.evidence for result in examined)
 
 
 def verification(examined: Sequence[Examined], view_names: Sequence[str]) -> str:
     """A sentence on what the pictures could and could not verify of cameras, times and tool."""
-    seen = measurable(pooled(_spread(examined)))
+    seen = measurable(_pooled(_spread(examined)))
     if not seen:
         return (
             "Not verified: cameras, times, tool and rotations; no calibrated view shows a tool of a known "
@@ -168,18 +147,8 @@ def _where_tried(examined: Sequence[Examined]) -> str:
 
 
 def _unverified_gripper(examined: Sequence[Examined]) -> list[str]:
-    apart = fingers_apart(measurable(pooled(examined)))
-    told = apart is not None and abs(apart) >= LEAST_APART
+    told = grippers.verified(examined)
     return [] if told else ["which way the gripper opens (its fingers are not seen to part)"]
-
-
-def measurable(evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:
-    """The views in which the tool moves visibly, as declared or by an alternative that fits."""
-    return {name: found for name, found in evidence.items() if _is_measurable(found)}
-
-
-def _is_measurable(evidence: Evidence) -> bool:
-    return evidence.num_steps >= LEAST_STEPS or evidence.best_fit >= NAMED_FIT
 
 
 def _judge_all(evidence: Mapping[str, Evidence]) -> list[str]:
@@ -288,6 +257,4 @@ def _best(changes: Mapping[str, Change], names: Sequence[str]) -> str | None:
 
 
 def _is_better(changes: Mapping[str, Change], name: str) -> bool:
-    fit, said = changes[name].fit, changes[DECLARED].fit
-    good = fit >= NAMED_FIT and fit >= BETTER * said
-    return good or (fit >= LESS_NAMED_FIT and fit >= MUCH_BETTER * said)
+    return is_better(changes[name].fit, changes[DECLARED].fit)

@@ -83,7 +83,8 @@ def _inverse(rotation: Tensor) -> Tensor:
     return rotation.mT
 
 
-def _rolled_quaternion(places: int, rotation: Tensor) -> Tensor:
+def rolled_quaternion(places: int, rotation: Tensor) -> Tensor:
+    """Rotations whose quaternion has its numbers (x y z w) moved on by so many places."""
     return rotations.from_quaternion_xyzw(rotations.to_quaternion_xyzw(rotation).roll(places, -1))
 
 
@@ -191,12 +192,14 @@ TOOL: Mapping[str, Alternative] = {
 ROTATIONS: Mapping[str, Alternative] = {
     "inverse rotation": Alternative("with the inverse of the tool's rotations", partial(_rotation, _inverse)),
     "quaternion wxyz": Alternative(
-        "with the tool's quaternions in the order w x y z",
-        partial(_rotation, partial(_rolled_quaternion, -1)),
+        "with the tool's quaternions in the order w x y z "
+        '(import it again and declare "rotation": "quaternion_wxyz")',
+        partial(_rotation, partial(rolled_quaternion, -1)),
     ),
     "quaternion xyzw": Alternative(
-        "with the tool's quaternions in the order x y z w, which were taken for w x y z",
-        partial(_rotation, partial(_rolled_quaternion, 1)),
+        "with the tool's quaternions in the order x y z w, which were taken for w x y z "
+        '(declare "rotation": "quaternion_xyzw", or leave it out)',
+        partial(_rotation, partial(rolled_quaternion, 1)),
     ),
     "intrinsic Euler": Alternative(
         "with the tool's Euler angles as intrinsic x y z (extrinsic z y x)",

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
+from action_images.episodes.checks import exchanged
 from action_images.episodes.checks.agreement import (
-    check_episodes,
-    check_gripper,
+    check_rest,
     check_set,
     suspects,
     verification,
@@ -118,12 +118,29 @@ def spread_over(count: int, most: int) -> frozenset[int]:
 
 
 def _agreement(dataset: Dataset, examined: list[Examined], num_workers: int) -> list[Finding]:
-    """Findings on cameras, times and tool; single episodes are examined only if the whole set is right."""
-    whole = check_set(examined)
-    closer = [] if whole else [Look(index, tried=True) for index in suspects(examined)]
+    """Findings on cameras, times and tool; single episodes are examined only if the whole set is right.
+
+    Episodes that show one another's pictures are told apart first, and left out of the rest.
+    """
+    told = _exchanged(dataset, examined, num_workers)
+    places = [place for place in range(len(examined)) if place not in told]
+    others = [examined[place] for place in places]
+    whole = check_set(others)
+    closer = [] if whole else [Look(places[number], tried=True) for number in suspects(others)]
     for look, result in zip(closer, _examined(dataset, closer, num_workers), strict=True):
         examined[look.index].evidence = result.evidence
-    return whole or [*check_episodes(examined), *check_gripper(examined)]
+    return [*chain.from_iterable(told.values()), *(whole or check_rest(others))]
+
+
+def _exchanged(dataset: Dataset, examined: list[Examined], num_workers: int) -> dict[int, list[Finding]]:
+    """By the index of an episode, what tells that it shows the pictures of another."""
+    pairs = exchanged.suspected(examined)
+    if num_workers == 0 or not pairs:
+        found = {pair: exchanged.measured(dataset, pair) for pair in pairs}
+    else:
+        jobs = each_isolated(_exchanged_in_worker, pairs, num_workers, _begin, (dataset.path,))
+        found = {pair: changes for pair, changes in jobs if changes is not None}
+    return exchanged.judge(examined, found)
 
 
 def summary(verdict: Verdict) -> dict[str, int]:
@@ -185,3 +202,8 @@ def _begin(path: Path) -> None:
 def _examine_in_worker(look: Look) -> Examined:
     assert _dataset is not None
     return examine(_dataset, look.index, tried=look.tried)
+
+
+def _exchanged_in_worker(pair: exchanged.Pair) -> exchanged.Exchanged:
+    assert _dataset is not None
+    return exchanged.measured(_dataset, pair)

@@ -1,6 +1,6 @@
 """Evidence in an episode's pictures about cameras, times and tool, as sums over episodes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -18,6 +18,16 @@ from action_images.geometry import Trajectory
 LEAST_STEP_PX = 1.0
 """The smallest visible step of the tool (px of the small pictures)."""
 SECONDS_TO_TURN = 1.5
+LEAST_STEPS = 4
+"""With fewer visible steps of the tool nothing is reported for a view."""
+NAMED_FIT = 1.8
+"""An alternative is reported if its own fit is at least this ..."""
+BETTER = 1.35
+"""... and this many times the fit of the declared reading."""
+LESS_NAMED_FIT, MUCH_BETTER = 1.4, 3.0
+"""A lower fit is enough if it is this many times better."""
+SUSPECT = 0.6
+"""An episode is examined more closely if its fit is below this fraction of the whole set's fit."""
 DECLARED = "as said"
 FROZEN = "never turning"
 MOVED = "where its hand is seen"
@@ -67,6 +77,30 @@ def _added(one: Mapping[str, Change], other: Mapping[str, Change]) -> dict[str, 
     return {**one, **other, **both}
 
 
+def pooled(evidence: Iterable[Mapping[str, Evidence]]) -> dict[str, Evidence]:
+    """The evidence of each view, summed over episodes."""
+    sums: dict[str, Evidence] = {}
+    for one in evidence:
+        for name, found in one.items():
+            sums[name] = sums[name] + found if name in sums else found
+    return sums
+
+
+def measurable(evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:
+    """The views in which the tool moves visibly, as declared or by an alternative that fits."""
+    return {name: found for name, found in evidence.items() if _is_measurable(found)}
+
+
+def _is_measurable(evidence: Evidence) -> bool:
+    return evidence.num_steps >= LEAST_STEPS or evidence.best_fit >= NAMED_FIT
+
+
+def is_better(fit: float, said: float) -> bool:
+    """Whether an alternative fits well, and well above the declared reading."""
+    good = fit >= NAMED_FIT and fit >= BETTER * said
+    return good or (fit >= LESS_NAMED_FIT and fit >= MUCH_BETTER * said)
+
+
 def gather(
     views: list[View],
     pictures: Mapping[str, Tensor],
@@ -89,7 +123,7 @@ def gather(
         if view.camera is not None:
             scene = follow.scene_of(view.camera, trajectory.world_from_tool[frames], frames)
             seen = _of_view(view.name, shown, scene, most_gap, tried=tried)
-            fingers = gap(shown[view.name], frames, view.camera, trajectory, fps) if tried else None
+            fingers = gap(shown[view.name], frames, view.camera, trajectory, fps)
             found[view.name] = replace(seen, gaps=() if fingers is None else (fingers,))
     return found
 

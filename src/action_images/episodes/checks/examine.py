@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from action_images.episodes.checks import looks, motion
+from action_images.episodes.checks import looks, motion, upright
 from action_images.episodes.checks.cameras import check_calibrated, check_tool_in_view
 from action_images.episodes.checks.evidence import gather
 from action_images.episodes.checks.finding import Examined, Say
@@ -93,6 +93,8 @@ def examine_parts(
         return
     result.opening = still_opening(trajectory)
     result.openings = float(trajectory.opening.min()), float(trajectory.opening.max())
+    result.starts = float(trajectory.opening[0])
+    result.tilts = upright.tilts(trajectory.world_from_tool.rotation)
     place = trajectory.world_from_tool.translation
     result.path = place.float().numpy() if place.isfinite().all() else None
     check_path(trajectory, fps, result.say)

@@ -9,7 +9,7 @@ import numpy as np
 from action_images.episodes.checks.evidence import Evidence
 from action_images.episodes.checks.report_file import DEADLY, Finding
 
-__all__ = ["DEADLY", "Examined", "Finding", "Say", "Span"]
+__all__ = ["DEADLY", "Examined", "Finding", "Say", "Span", "Tilts"]
 
 Say = Callable[[str, str, str], None]
 """level, kind, message"""
@@ -22,6 +22,14 @@ class Span(NamedTuple):
     num_pictures: int
     stop: int
     """One more than the index of its last picture there."""
+
+
+class Tilts(NamedTuple):
+    """Degrees of the tool's z axis from the vertical in some frames."""
+
+    declared: np.ndarray
+    other_order: np.ndarray
+    """With the quaternion's w at the other end."""
 
 
 @dataclass
@@ -42,6 +50,9 @@ class Examined:
     """`has_words`: an instruction is known; `has_path`: the tool's poses are known."""
     openings: tuple[float, float] | None = None
     """Smallest and largest opening; None if unknown."""
+    starts: float | None = None
+    """The opening in the first frame; None if unknown."""
+    tilts: Tilts | None = None
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     """Evidence about cameras, times and tool from the pictures of each calibrated view."""
     is_spread: bool = True

@@ -6,6 +6,7 @@ import torch
 
 from action_images.episodes.checks.finding import Examined, Finding, Say
 from action_images.episodes.contradictions import LITTLE, STILL_OPENING
+from action_images.episodes.dropouts import missing_places, missing_turns
 from action_images.geometry import Trajectory
 
 STATIC_PATH = 0.01
@@ -30,8 +31,18 @@ def check_path(trajectory: Trajectory, fps: float, say: Say) -> None:
         cure = 'are they in mm? Declare "position_unit": "mm" when it is imported'
         say("error", "units", f"the tool is {farthest:.0f} m away from the world's origin; {cure}")
         return
-    _check_steps(trajectory, fps, say)
+    if not _is_missing(trajectory, say):
+        _check_steps(trajectory, fps, say)
     _check_opening(trajectory.opening, say)
+
+
+def _is_missing(trajectory: Trajectory, say: Say) -> bool:
+    """Report zeros for missing numbers, and whether there are some."""
+    place, turn = (missing(trajectory.world_from_tool) for missing in (missing_places, missing_turns))
+    for level, message in (("error", place), ("warning", turn)):
+        if message is not None:
+            say(level, "dropouts", message)
+    return place is not None or turn is not None
 
 
 def _check_steps(trajectory: Trajectory, fps: float, say: Say) -> None:

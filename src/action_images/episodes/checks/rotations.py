@@ -16,6 +16,8 @@ BETTER_ROTATION = 1.12
 BETTER_THAN_FROZEN = 1.1
 BETTER_FROZEN = 1.5
 """A still tool may fit this many times better than a turning one: a ball looks the same when turned."""
+ORDERS = ("quaternion wxyz", "quaternion xyzw")
+"""Alternatives that take a quaternion's numbers in another order."""
 LEAST_TURNS = 8
 """With fewer pairs of pictures between which the tool turns, its rotations are not verified."""
 
@@ -34,6 +36,15 @@ def of_rotations(seen: Mapping[str, Evidence]) -> tuple[str, str | None]:
         still = "with a tool that never turns than with its rotations"
         return FROZEN, f"all views fit {ratio:.1f} times better {still}; {cause}"
     return best, None
+
+
+def declared_order_fits_best(seen: Mapping[str, Evidence]) -> bool:
+    """Whether the pictures of some views fit the tool's quaternions better than in any other order."""
+    tried = {name: found for name, found in seen.items() if found.is_tried}
+    if not tried:
+        return False
+    said, *others = (sum_of(tried, name).fit for name in (DECLARED, *ORDERS))
+    return said >= max(LEAST_FIT, BETTER_ROTATION * max(others))
 
 
 def explains(found: Evidence, notation: str) -> bool:

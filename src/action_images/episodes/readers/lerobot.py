@@ -89,7 +89,7 @@ class LeRobot:
     @property
     def remarks(self) -> list[str]:
         """What was found or missing beside the episodes, and what is left out."""
-        remarks = self._on_totals()
+        remarks = [*self._on_totals(), *self._on_order()]
         remarks += [
             f"feature '{name}': {why}; it is left out"
             for name, why in layout.left_out(self._dataset.info).items()
@@ -154,6 +154,15 @@ class LeRobot:
                 told = f"{layout.INFO} tells of {str(claims[what])[:40]} {what}"
                 return [f"{told}, meta/episodes has {count}; {cure}"]
         return []
+
+    def _on_order(self) -> Iterator[str]:
+        """Remarks on videos whose episodes do not follow each other by their index."""
+        for view in self._dataset.view_names:
+            found = self._dataset.out_of_order(view)
+            if found is not None and (not self._wanted.views or view in self._wanted.views):
+                lies = f"by meta/episodes the pictures of {found[1]} lie before those of {found[0]}"
+                cause = "were from_timestamp or file indexes exchanged? 'check' compares pictures with paths"
+                yield f"view '{view}': {lies}; {cause}"
 
     def _remarks_on_words(self) -> list[str]:
         texts = [key for key, feature in self._dataset.info["features"].items() if feature["dtype"] in TEXTS]
