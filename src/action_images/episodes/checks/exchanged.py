@@ -54,8 +54,10 @@ def suspected(examined: Sequence[Examined]) -> list[Pair]:
         for view, found in result.evidence.items():
             if _fits_badly(found, typical[view]):
                 alike[view, result.num_frames].append(index)
-    pairs = (Pair(view, *two) for (view, _), those in alike.items() for two in combinations(those, 2))
-    return list(pairs)[:MOST_PAIRS]
+    pairs: list[Pair] = []
+    for (view, _), those in alike.items():
+        pairs += [Pair(view, *two) for two in combinations(those, 2)]
+    return pairs[:MOST_PAIRS]
 
 
 def _fits_badly(found: Evidence, typical: Evidence) -> bool:
