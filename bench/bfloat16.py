@@ -3,6 +3,8 @@
 `float32`; `autocast`, which casts the weights of each product in each pass; `cast once`, in which all
 weights are cast once a step and activations stay in bfloat16 through a block. The ways take turns; figures
 are the least processor seconds of a pass, which other work on the machine does not enter.
+
+Then whole plans in both dtypes, by turns, on scenes of the embedded world: the median time of each stage.
 """
 
 import argparse
@@ -10,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import torch
 from model_scenes import Scenes
@@ -24,8 +27,11 @@ from action_images.model.bundle import Models
 from action_images.model.denoiser import CanvasDenoiser, Condition
 from action_images.model.shipped import models_folder
 from action_images.pipeline import Pipeline
+from action_images.policies import Planning, load_policy
+from action_images.sim import Tabletop
 
 LEVEL = 0.7
+DTYPES = ("float32", "bfloat16")
 
 
 def passes(
@@ -71,12 +77,29 @@ def least_seconds(runs: Mapping[str, Callable[[], Tensor]], repeats: int) -> dic
     return least
 
 
+def whole_plans(model: Path, count: int) -> dict[str, dict[str, float]]:
+    """Median milliseconds of each stage of a plan in each dtype, over scenes, after two to warm up."""
+    policies = {dtype: load_policy(model, Planning(dtype=dtype)) for dtype in DTYPES}
+    world = Tabletop("push_button", size=(128, 128))
+    took: dict[str, list[dict[str, float]]] = {dtype: [] for dtype in policies}
+    for seed in range(count + 2):
+        seen = world.reset(seed=seed)
+        for dtype, policy in policies.items():
+            stages = policy.plan(seen).stage_ms or {}
+            took[dtype].append(stages | {"plan": sum(stages.values())})
+    return {
+        dtype: {stage: median(one[stage] for one in each[2:]) for stage in each[0]}
+        for dtype, each in took.items()
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="shipped")
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--plans", type=int, default=30, help="whole plans in each dtype; 0: none")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -96,8 +119,16 @@ def main() -> None:
     console = Console()
     console.print(table)
     console.print(f"a block alone, as --dtype auto measures it: {bfloat16_gain():.2f}")
+    results: dict[str, object] = {**least, "block": bfloat16_gain()}
+    if arguments.plans:
+        plans = results["plans"] = whole_plans(folder, arguments.plans)
+        stages = list(plans["float32"])
+        table = Table("ms, median", *stages)
+        for dtype, each in plans.items():
+            table.add_row(dtype, *(f"{each[stage]:.1f}" for stage in stages))
+        console.print(table)
     if arguments.json is not None:
-        write_json(arguments.json, {**least, "block": bfloat16_gain()})
+        write_json(arguments.json, results)
 
 
 if __name__ == "__main__":

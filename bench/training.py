@@ -6,7 +6,7 @@ with one worker process on the same cores. Each turn measures the three one afte
 steps; ratios are the median over turns. `ways` runs the loop in several ways by turns in one process, each
 with a worker of its own: as `tiny` once was (cells of 16 px, batches of 16, frames decoded for each sample),
 with one change after the other: decoded frames from a cache, cells of 32 px with finer tokens for the last
-layer, larger batches. `processes` trains with one thread in each of one and two
+layer, batches as they are now, passes in bfloat16. `processes` trains with one thread in each of one and two
 processes: the same batch, shared out; the second half of a run.
 """
 
@@ -37,6 +37,7 @@ from action_images.model.presets import PRESETS
 from action_images.sim import LOOKS, RIGS
 from action_images.sim.record import RecordingConfig, record
 from action_images.training.batches import noised_batches
+from action_images.training.engine import cast_passes
 from action_images.training.recipe import Recipe, SourceRecipe
 from action_images.training.recipes import NO_TEXT_WHERE_SEEN, TINY, TINY_MODES
 from action_images.training.train import Run
@@ -130,7 +131,8 @@ def ways(recipe: Recipe, root: Path) -> dict[str, Recipe]:
         "before": small,
         "and frames cache": replace(small, frames_cache=root / "frames"),
         "and cells of 32 px, split": replace(recipe, batch_size=16, frames_cache=root / "frames"),
-        "and batches of 48": replace(recipe, frames_cache=root / "frames"),
+        f"and batches of {recipe.batch_size}": replace(recipe, frames_cache=root / "frames"),
+        "and bfloat16": replace(recipe, mixed_precision="bf16", frames_cache=root / "frames"),
     }
 
 
@@ -139,9 +141,11 @@ def by_turns(recipes: dict[str, Recipe], out: Path, *, turns: int, samples: int)
 
     Ratios are of the same turn, to the first way.
     """
-    runs = {
-        name: Run.start(recipe, out / str(number)) for number, (name, recipe) in enumerate(recipes.items())
-    }
+    runs: dict[str, Run] = {}
+    for number, (name, recipe) in enumerate(recipes.items()):
+        # accelerate allows one precision in a process, so all start alike.
+        run = runs[name] = Run.start(replace(recipe, mixed_precision="no"), out / str(number))
+        cast_passes(run.engine.module, run.accelerator, recipe)
     steps = {name: run.steps() for name, run in runs.items()}
     rates: dict[str, list[float]] = {name: [] for name in runs}
     costs: dict[str, list[float]] = {name: [] for name in runs}

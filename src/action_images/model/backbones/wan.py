@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from action_images.errors import ActionImagesError
 from action_images.model.backbone import AddConditions
+from action_images.model.backbones.attention import Attention
 from action_images.model.conditioning.conditioned import Conditioned
 from action_images.model.conditioning.rays import POOLED_CHANNELS
 
@@ -33,6 +34,8 @@ class CameraBlock(WanTransformerBlock):
 
     def __init__(self, *args: Any, camera_channels: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for attention in (self.attn1, self.attn2):
+            attention.set_processor(Attention())
         self.cam_encoder = self.projector = None
         if camera_channels is not None:
             width = self.scale_shift_table.shape[-1]
