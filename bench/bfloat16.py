@@ -87,10 +87,12 @@ def whole_plans(model: Path, count: int) -> dict[str, dict[str, float]]:
         for dtype, policy in policies.items():
             stages = policy.plan(seen).stage_ms or {}
             took[dtype].append(stages | {"plan": sum(stages.values())})
-    return {
-        dtype: {stage: median(one[stage] for one in each[2:]) for stage in each[0]}
-        for dtype, each in took.items()
-    }
+    return {dtype: _medians(each[2:]) for dtype, each in took.items()}
+
+
+def _medians(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Of each column of rows that share their names."""
+    return {name: median(row[name] for row in rows) for name in rows[0]}
 
 
 def main() -> None:
