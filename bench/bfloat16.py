@@ -11,6 +11,7 @@ import argparse
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 
@@ -92,7 +93,7 @@ def whole_plans(model: Path, count: int) -> dict[str, dict[str, float]]:
 
 def _medians(rows: list[dict[str, float]]) -> dict[str, float]:
     """Of each column of rows that share their names."""
-    return {name: median(row[name] for row in rows) for name in rows[0]}
+    return {name: median(map(itemgetter(name), rows)) for name in rows[0]}
 
 
 def main() -> None:
