@@ -118,26 +118,26 @@ def test_a_summary_counts_what_was_lost():
         summarise("reach_target", [])
 
 
-def test_the_command_prints_and_writes_the_ceiling(tmp_path: Path, capsys: pytest.CaptureFixture):
-    figures = tmp_path / "new" / "ceiling.json"
-    arguments = [
-        "replay",
-        "--task",
-        "reach_target",
-        "--trials",
-        "2",
-        "--sizes",
-        "128",
-        "--workers",
-        "1",
-        "--json",
-        str(figures),
-    ]
-    assert main(arguments) == 0
+def test_the_command_prints_and_writes_the_ceiling_and_goes_on_where_it_was_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    out = tmp_path / "new"
+    ask = ["replay", "--task", "reach_target", "--workers", "1", "--out", str(out)]
+    assert main([*ask, "--sizes", "128", "--trials", "1"]) == 0
     assert "loses 0.0 points" in " ".join(capsys.readouterr().out.split())
-    rows = json.loads(figures.read_text())
+    lines = out / "replays.jsonl"
+    first = lines.read_text()
+    assert first.count("true") == 6  # three ways, in each three in a row and at any step
+    kept = first.replace("true", "false")
+    lines.write_text(f'{kept}{{"task": "reach_ta')  # as a kill leaves it
+    assert main([*ask, "--sizes", "128", "--trials", "2"]) == 0
+    assert lines.read_text().splitlines()[0] == kept.rstrip()
+    rows = json.loads((out / "ceilings.json").read_text())
     assert [row["task"] for row in rows] == ["reach_target", "all"]
-    assert rows[0]["num_succeeded"] == {"expert": 2, "recorded": 2, "128": 2}
+    assert rows[0]["num_succeeded"] == {"expert": 1, "recorded": 1, "128": 1}
+    assert rows[0]["failed_seeds"]["128"] == [1_000_000]
+    assert main([*ask, "--sizes", "64", "--trials", "2"]) == 2
+    assert "other settings (sizes differ)" in capsys.readouterr().err
 
 
 def test_a_ceiling_of_nothing_is_refused(capsys: pytest.CaptureFixture):

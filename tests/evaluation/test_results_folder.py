@@ -8,8 +8,9 @@ import pytest
 
 from action_images.cli.demo import _forget
 from action_images.errors import ActionImagesError
+from action_images.evaluation.ceiling import Gate
 from action_images.evaluation.protocols import protocol_named
-from action_images.evaluation.results_folder import COMMANDS, PAIRS, PLANS, open_results
+from action_images.evaluation.results_folder import COMMANDS, PAIRS, PLANS, REPLAYS, open_results
 from action_images.evaluation.trial import SETTINGS, TRIALS
 from action_images.files import jsonl
 
@@ -18,6 +19,7 @@ POLICY = {"policy": "hold", "num_views": 2, "size": [32, 32]}
 ASKED = {
     TRIALS: {"protocol": "in_domain"} | POLICY | SCENES.settings(),
     PLANS: POLICY | SCENES.world(num_views=2, size=(32, 32)).seen(),
+    REPLAYS: Gate().settings(),
     PAIRS: {"model": "shipped", "views": 2, "seed": 0, "sampling": None},
 }
 

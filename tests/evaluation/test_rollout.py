@@ -84,8 +84,10 @@ def test_passing_by_is_no_success():
         def succeeded(self) -> bool:
             return abs(self.tool.translation[0].item() - 0.50) < 0.012
 
-    assert not run(Forward(), Flash(), steady_steps=4).succeeded
+    passed_by = run(Forward(), Flash(), steady_steps=4)
+    assert (passed_by.succeeded, passed_by.touched) == (False, True)
     assert run(Forward(), Flash(), steady_steps=2).succeeded
+    assert not run(Forward(), Table()).touched
 
 
 def test_images_are_made_only_for_plans_unless_the_trial_is_filmed():

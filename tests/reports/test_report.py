@@ -79,6 +79,14 @@ def test_rows_count_each_trial_once_and_all_tasks_together():
     assert low < table[0].rate < high
 
 
+def test_success_at_any_step_is_counted_where_all_trials_say_it():
+    passed_by = [trial("ours", "reach", 0, "missed", touched=True), trial("ours", "reach", 1, touched=True)]
+    (row,) = rows(passed_by)
+    assert (row.num_succeeded, row.num_touched) == (1, 2)
+    (row,) = rows([*passed_by, trial("ours", "reach", 2, "missed")])  # a version that did not write it
+    assert row.num_touched is None
+
+
 def test_ceilings_are_counted_over_the_same_scenes():
     ours = [record for record in trials("ours", 0.5) if record.seed < 10]
     expert = [

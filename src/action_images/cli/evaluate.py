@@ -241,7 +241,10 @@ def _table(config: "EvaluationConfig", trials: "list[TrialRecord]") -> "Table":
 
     from action_images.benchmarks import find_benchmark
 
-    title = f"{config.policy_name}, {_conditions(config)}: success % (95 % Wilson interval)"
+    title = (
+        f"{config.policy_name}, {_conditions(config)}: success % (95 % Wilson interval), "
+        "and at any step where that differs"
+    )
     table = Table(title=title, box=SIMPLE)
     for heading in ("task", "trials", "success", "failures", "steps", "plans", "ms a plan"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "success")
@@ -266,15 +269,22 @@ def _cells(trials: "list[TrialRecord]") -> Iterable[str]:
     from collections import Counter
     from statistics import median
 
-    from action_images.terminal.tables import rate
-
     reasons = Counter(trial.failure for trial in trials if trial.failure)
     plan_ms = [trial.plan_ms for trial in trials if trial.plan_ms is not None]
     return (
         str(len(trials)),
-        rate(sum(trial.succeeded for trial in trials), len(trials)),
+        _success(trials),
         ", ".join(f"{reason} {number}" for reason, number in reasons.most_common()),
         f"{median(trial.num_steps for trial in trials):.0f}",
         f"{median(trial.num_plans for trial in trials):.0f}",
         f"{median(plan_ms):.0f}" if plan_ms else "",
     )
+
+
+def _success(trials: "list[TrialRecord]") -> str:
+    from action_images.evaluation.table import num_touched
+    from action_images.terminal.tables import rate
+
+    num_succeeded, touched = sum(trial.succeeded for trial in trials), num_touched(trials)
+    cell = rate(num_succeeded, len(trials))
+    return cell if touched in (None, num_succeeded) else f"{cell}\nany step {rate(touched, len(trials))}"

@@ -1,14 +1,16 @@
 """Measure each task's ceiling: experts' paths executed as they are and after a round trip through video.
 
-action-images replay --task all --trials 50 --sizes 128 256 --json ceilings.json
+action-images replay --task all --trials 50 --sizes 128 256 --out results/ceilings
 action-images replay --env metaworld/mt10 --sizes 128 --fps 20 5 --path reached told
 """
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from action_images.errors import ActionImagesError
+from action_images.terminal.paths import OutFolder
 from action_images.terminal.worlds import DEFAULT_WORLD, chosen_world
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ def main(
     seed: int | None = None,
     workers: int = os.cpu_count() or 1,
     crf: int = 18,
-    json: Path | None = None,
+    out: OutFolder | None = None,
 ) -> int:
     """Measure each task's ceiling, to show beside every model's result.
 
@@ -50,12 +52,15 @@ def main(
         seed: The first seed; the world's first seed for evaluation if not given.
         workers: How many processes simulate.
         crf: H.264 quality, 0 (best) to 51.
-        json: File to write the figures to as well.
+        out: Results folder. OUT/replays.jsonl gets a line for each trial as it ends, and OUT/ceilings.json
+            the figures after each task; the same command resumes a stopped run or adds trials. Nothing is
+            kept if not given.
     """
     from rich.progress import track
 
     from action_images.benchmarks import WorldConfig
     from action_images.evaluation.ceiling import Gate, run_trials, summarise
+    from action_images.evaluation.ceiling_results import kept_trials
     from action_images.terminal.console import PlainConsole
 
     benchmark, names = chosen_world(env, task, usual="all")
@@ -72,15 +77,16 @@ def main(
     world = WorldConfig(benchmark.name, rig=rig, num_views=views)
     gate = Gate(world, sizes=sizes, crf=crf, rates=_rates(fps, benchmark), paths=path)
     console, everything, ceilings = PlainConsole(), [], []
+    measure = run_trials if out is None else partial(kept_trials, out)
     for name in _with_experts(names, world, console):
-        runs = run_trials(name, range(first, first + trials), gate, num_workers=workers)
+        runs = measure(name, range(first, first + trials), gate, num_workers=workers)
         done = list(track(runs, description=f"{name:<22}", total=trials, console=console))
         everything += done
         ceilings.append(summarise(name, done))
-    total = summarise("all", everything)
+        total = summarise("all", everything)
+        if out is not None:
+            _write(out / "ceilings.json", [*ceilings, total])
     console.print(_table([*ceilings, total]))
-    if json is not None:
-        _write(json, [*ceilings, total])
     if "128" not in total.num_succeeded or benchmark.name != DEFAULT_WORLD:
         return 0
     console.print(f"At 128 px the round trip loses {total.lost('128'):.1f} points; up to 2 are allowed.")

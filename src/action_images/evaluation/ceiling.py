@@ -9,7 +9,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -53,6 +53,11 @@ class Gate:
         combinations = product(self.sizes, self.paths, self.rates)
         ways = [Way(*one) for one in combinations]
         return {way.name: way for way in ways}
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that results must share to belong together, as JSON values."""
+        values = {name: getattr(self, name) for name in ("sizes", "crf", "rates", "paths")}
+        return {**self.world.seen(), "num_views": self.world.num_views, **values}
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,7 @@ def trial_record(
         missed_mm=None if expert is None else 1e3 * missed_by(rollout, expert),
         plan_ms=median(rollout.plan_ms) if rollout.plan_ms else None,
         stage_ms=_median_stages(rollout.plans),
+        touched=rollout.touched,
     )
 
 

@@ -14,7 +14,9 @@ PLANS = "plans.jsonl"
 """The file of single plans, one scene a line."""
 PAIRS = "pairs.jsonl"
 """The file of trials in a learned simulator and in the world, one pair a line."""
-COMMANDS = {TRIALS: "evaluate", PLANS: "judge-plans", PAIRS: "judge-simulator"}
+REPLAYS = "replays.jsonl"
+"""The file of experts' trials that are replayed in several ways, one seed a line."""
+COMMANDS = {TRIALS: "evaluate", PLANS: "judge-plans", PAIRS: "judge-simulator", REPLAYS: "replay"}
 """File of results -> the command that writes it. Each writes its settings into the same file."""
 
 

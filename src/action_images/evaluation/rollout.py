@@ -103,6 +103,8 @@ class Rollout:
     """The step before which each plan's observation was taken, in the order of `plans`."""
     unused: tuple[str, ...] = ()
     """Why other plans were not followed: one sentence for each that arrived too late or never."""
+    touched: bool = False
+    """Whether the task was done after any step, for however short a time."""
 
     @property
     def num_unreachable(self) -> int:
@@ -162,6 +164,7 @@ class _Running:
         self.followed: list[_Request] = []
         self.unused: list[str] = []
         self.num_steady = self.num_rested = 0
+        self.touched = False
         self.stopped: Objection | None = None
 
     @property
@@ -216,6 +219,7 @@ class _Running:
             timed_out=self.out_of_time and not self.succeeded,
             asked_at=tuple(request.asked_at for request in self.followed),
             unused=tuple(self.unused),
+            touched=self.touched,
         )
 
     def _ask(self) -> _Request:
@@ -260,3 +264,4 @@ class _Running:
             )
         )
         self.num_steady = self.num_steady + 1 if environment.succeeded() else 0
+        self.touched = self.touched or self.num_steady > 0

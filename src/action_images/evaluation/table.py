@@ -24,6 +24,12 @@ EMPTY: Mapping[Group, Conditions] = MappingProxyType({})
 """No conditions are known."""
 
 
+def num_touched(trials: Iterable[TrialRecord]) -> int | None:
+    """The number of trials that were done after any step; None if some of them do not say."""
+    touched = [True if trial.succeeded else trial.touched for trial in trials]
+    return None if None in touched else touched.count(True)
+
+
 def is_ceiling(policy: str) -> bool:
     """Whether a policy's results are a ceiling for others: the expert's, alone or through video.
 
@@ -51,6 +57,11 @@ class Row:
     def num_succeeded(self) -> int:
         """The number of trials that succeeded."""
         return sum(trial.succeeded for trial in self.trials)
+
+    @property
+    def num_touched(self) -> int | None:
+        """The number of trials that were done after any step; None if some trials do not say."""
+        return num_touched(self.trials)
 
     @property
     def rate(self) -> float:

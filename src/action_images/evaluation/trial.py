@@ -39,6 +39,8 @@ class TrialRecord:
     ended. `plan_ms` is the median time of one plan (ms, None if no plan was asked for). `stage_ms` is the
     same by stage, if the policy measures it. `missed_mm` is the distance between the last tool position and
     the expert's, None if the task has no expert. `film` is a path inside the results folder, or None.
+    `touched` is whether the task was done after any step, as many benchmarks count success; None in results
+    of versions that did not write it.
     """
 
     protocol: str
@@ -56,6 +58,7 @@ class TrialRecord:
     plan_ms: float | None = None
     stage_ms: dict[str, float] | None = None
     film: str | None = None
+    touched: bool | None = None
 
     def __post_init__(self) -> None:
         if self.succeeded != (self.failure is None) or self.failure not in (None, *FAILURES):
