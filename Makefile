@@ -8,7 +8,7 @@ DEMO := .venv/.demo
 INSTALLED := .venv/.installed
 INSTALL := $(BIN)/python -m pip install --quiet --constraint requirements.lock
 
-.PHONY: demo docs lerobot lerobot-0.4 test test-slow combinations attack fresh-installs check bench gpu train-tiny train-metaworld lock clean
+.PHONY: demo docs lerobot lerobot-0.4 test test-slow combinations attack fresh-installs check bench gpu train-tiny train-metaworld train-libero-object lock clean
 
 demo: $(DEMO)
 	$(BIN)/action-images demo --out demo
@@ -102,20 +102,31 @@ train-tiny: $(INSTALLED)
 	cd $(TINY) && "$(CURDIR)/$(BIN)/action-images" train tiny --out tiny --minutes $(MINUTES) --dtype auto \
 	  $(if $(FROM),--pretrained "$(abspath $(FROM))")
 
-# The ten tasks of Meta-World's MT10 from nothing, in an environment of its own: recordings, and a run of so many
-# METAWORLD_MINUTES; the finished models are in out/tiny-metaworld/model. Goes on where it was killed, as train-tiny does.
+# Tasks of another simulator, in an environment of its own: recordings of its experts, and a run of so many minutes from
+# nothing; the finished models are in out/tiny-NAME/model. Goes on where it was killed, as train-tiny does. A run on the
+# same recordings from models that are there, in a folder of its own: make train-metaworld FROM=weights/tiny-2026-12-01
 METAWORLD_MINUTES ?= 100
 METAWORLD_EPISODES ?= 60
 METAWORLD_DISTURBED ?= 120
-METAWORLD_RECORD := record --env metaworld/mt10 --views 4 --x264 superfast
-METAWORLD := ../.venv-metaworld/bin/action-images
+LIBERO_MINUTES ?= 100
+LIBERO_EPISODES ?= 40
+LIBERO_DISTURBED ?= 80
+WORLD_VALIDATION ?= 10
+world = cd out && ../.venv-$(firstword $(subst /, ,$(1)))/bin/action-images
+world-record = $(world) record --env $(1) --views 4 --x264 superfast
+# $(call train-world,WORLD/TASKS,NAME,EPISODES,DISTURBED,MINUTES)
+define train-world
+mkdir -p out
+$(world-record) --episodes $(3) --out $(2)
+$(world-record) --episodes $(4) --seed 10000 --actor disturbed --out $(2)-disturbed
+$(world-record) --episodes $(WORLD_VALIDATION) --seed 900000 --out $(2)-validation
+$(world) train tiny-$(2) --out tiny-$(2)$(if $(FROM),-from-$(notdir $(FROM))) --minutes $(5) --dtype auto \
+  $(if $(FROM),--pretrained "$(abspath $(FROM))")
+endef
 train-metaworld: env-metaworld
-	mkdir -p out
-	cd out && $(METAWORLD) $(METAWORLD_RECORD) --episodes $(METAWORLD_EPISODES) --out metaworld
-	cd out && $(METAWORLD) $(METAWORLD_RECORD) --episodes $(METAWORLD_DISTURBED) --seed 10000 --actor disturbed \
-	  --out metaworld-disturbed
-	cd out && $(METAWORLD) $(METAWORLD_RECORD) --episodes 10 --seed 900000 --out metaworld-validation
-	cd out && $(METAWORLD) train tiny-metaworld --out tiny-metaworld --minutes $(METAWORLD_MINUTES) --dtype auto
+	$(call train-world,metaworld/mt10,metaworld,$(METAWORLD_EPISODES),$(METAWORLD_DISTURBED),$(METAWORLD_MINUTES))
+train-libero-object: env-libero
+	$(call train-world,libero/object,libero-object,$(LIBERO_EPISODES),$(LIBERO_DISTURBED),$(LIBERO_MINUTES))
 
 $(DEMO): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] == (3, 11) else "the lock file is for Python 3.11; run: make PYTHON=python3.11 $(MAKECMDGOALS)")'

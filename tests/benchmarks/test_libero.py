@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from action_images.benchmarks import WorldConfig, find_benchmark, missing_modules, tasks_named
-from action_images.benchmarks.libero import FOLDERS, OBJECT, SUITES, words_of
+from action_images.benchmarks.libero import FOLDERS, GOAL, OBJECT, SUITES, TEN, words_of
+from action_images.benchmarks.libero_pro import PERTURBATIONS, PERTURBED, WITHOUT_STATES
 from action_images.evaluation.ceiling import Gate, run_trial
+from action_images.evaluation.protocols import protocols_of
 from action_images.robot import RepeatableEnvironment
 
 BENCHMARK = find_benchmark("libero")
@@ -19,7 +22,10 @@ LACKS = missing_modules(BENCHMARK)
 needs_libero = pytest.mark.skipif(
     bool(LACKS), reason=f"needs {', '.join(LACKS)}: make test-env-libero makes an environment with it"
 )
+PRO = find_benchmark("libero-pro")
+needs_libero_pro = pytest.mark.skipif(bool(missing_modules(PRO)), reason="needs liberopro: make env-libero")
 WORLD = WorldConfig("libero", size=(128, 128))
+PRO_WORLD = WorldConfig("libero-pro", size=(128, 128))
 SOUP = OBJECT[0]
 
 
@@ -35,6 +41,52 @@ def test_there_are_fifty_scenes_for_judging():
     assert BENCHMARK.seeds.for_judging(50)[-1] == 1_000_049
     with pytest.raises(ValueError, match="there are 50 scenes"):
         BENCHMARK.seeds.for_judging(51)
+
+
+def test_what_no_expert_shows_is_judged_as_new_tasks():
+    assert protocols_of(BENCHMARK)["new_task"].tasks == (*GOAL, *TEN)
+    assert {*protocols_of(PRO)} == {"new_task"}
+    assert len(set(PRO.tasks())) == 160 - len(WITHOUT_STATES)
+    assert {suite: len(tasks) for suite, tasks in PERTURBED.items() if len(tasks) < 10} == {
+        "spatial_task": 8,
+        "ten_object": 9,
+        "ten_task": 9,
+    }
+
+
+@needs_libero_pro
+def test_perturbed_tasks_are_those_of_the_package_and_have_fifty_states_each():
+    from action_images.benchmarks.libero_environment import SceneFiles
+
+    empty, base = set(), BENCHMARK.tasks()
+    for perturbation in PERTURBATIONS:
+        for suite, tasks in SUITES.items():
+            files = SceneFiles("liberopro", f"{FOLDERS[suite]}_{perturbation}")
+            states = {task: len(files.initial_states(task)) for task in tasks}
+            empty |= {f"{perturbation}_{task}" for task, num_states in states.items() if num_states == 0}
+            assert set(states.values()) <= {0, 50}
+    assert empty == set(WITHOUT_STATES)
+    assert PRO.instructions(f"swap_{SOUP}") == BENCHMARK.instructions(SOUP)
+    assert PRO.instructions(f"lan_{SOUP}") == ("grab alphabet soup and put it into basket",)
+    assert PRO.instructions(f"task_{SOUP}") == ("Pick the cream cheese and place it in the basket",)
+    assert all(PRO.instructions(f"lan_{task}") != BENCHMARK.instructions(task) for task in base)
+
+
+@needs_libero_pro
+def test_a_perturbed_trial_begins_in_its_own_state_before_the_cameras_of_the_usual_one():
+    usual, swapped = (world.environment(task) for world, task in ((WORLD, SOUP), (PRO_WORLD, f"swap_{SOUP}")))
+    for environment in (usual, swapped):
+        environment.begin(1_000_003)
+    assert torch.equal(usual.cameras.world_from_camera.matrix(), swapped.cameras.world_from_camera.matrix())
+    assert usual.state().instruction == swapped.state().instruction
+    soups = [environment.body("alphabet_soup_1_main").translation for environment in (usual, swapped)]
+    assert (soups[0] - soups[1]).norm() > 0.05
+    looks = PRO_WORLD.environment(f"object_{SOUP}")
+    looks.begin(1_000_003)
+    assert looks.expert() is None
+    assert "red_basket_1_main" in looks.simulator.sim.model.body_names
+    for environment in (usual, swapped, looks):
+        environment.close()
 
 
 @needs_libero

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from action_images.training.schedule import planned_fall
 from action_images.training.setup import clips_of, open_mixture
 
 NAN = math.nan
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -155,11 +157,21 @@ def test_without_a_decay_the_rate_stays_to_the_end():
 
 
 def test_make_train_tiny_records_all_that_the_recipe_reads():
-    makefile = (Path(__file__).parents[2] / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text()
     commands = makefile.replace("\\\n", " ")
     recorded = set(re.findall(r"\$\(RECORD\) .* --out \$\(TINY\)/(\w+)", commands))
     tiny = RECIPES["tiny"]
     assert recorded == {source.path.name for source in (*tiny.sources, *tiny.validation)}
+
+
+@pytest.mark.parametrize("name", ["metaworld", "libero-object"])
+def test_training_on_another_world_records_all_that_its_recipe_reads(name: str):
+    ask = ["make", "--dry-run", f"train-{name}"]
+    told = subprocess.run(ask, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    recipe = RECIPES[f"tiny-{name}"]
+    recorded = re.findall(r"action-images record .* --out (\S+)", told)
+    assert recorded == [source.path.name for source in (*recipe.sources, *recipe.validation)]
+    assert f"action-images train tiny-{name} " in told
 
 
 def test_tiny_reads_every_sentence_of_the_tasks_that_it_is_trained_on():

@@ -10,6 +10,8 @@ from action_images.control import Guard
 from action_images.robot import RepeatableEnvironment
 
 if TYPE_CHECKING:
+    from action_images.benchmarks.libero_environment import SceneFiles
+    from action_images.benchmarks.robosuite_environment import Script
     from action_images.sim.cameras import Rig
 
 BOWLS = (
@@ -141,7 +143,7 @@ class LiberoBenchmark:
     )
     control_hz: float = 20.0
     trained: tuple[str, ...] = (*OBJECT, *SPATIAL)
-    held_out: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = (*GOAL, *TEN)
     suites: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: SUITES)
     rigs: tuple[str, ...] = ("sampled", "fixed", "held_out", "published")
     held_out_rig: str | None = "held_out"
@@ -174,15 +176,35 @@ class LiberoBenchmark:
         size: tuple[int, int],
     ) -> RepeatableEnvironment:
         """A scene with one task in it."""
-        from action_images.benchmarks.foreign import MuJoCoViews
-        from action_images.benchmarks.libero_environment import Libero
-        from action_images.sim.render import Rendering
+        from action_images.benchmarks.libero_environment import SceneFiles
+        from action_images.benchmarks.libero_scripts import script_for
 
-        cameras = PUBLISHED if rig == "published" else _rig(rig, _height(task))
-        rendering = Rendering(geom_groups=(1,), shadows=False, samples=0)
-        views = MuJoCoViews(cameras, num_views, size, rendering)
-        suite = suite_of(task)
-        return Libero(task, (words_of(task),), views, folder=FOLDERS[suite], max_steps=MAX_STEPS[suite])
+        files = SceneFiles("libero", FOLDERS[suite_of(task)])
+        return environment(
+            task, words_of(task), files, script_for(task), rig=rig, num_views=num_views, size=size
+        )
+
+
+def environment(
+    task: str,
+    words: str,
+    files: "SceneFiles",
+    script: "Script | None",
+    *,
+    rig: str,
+    num_views: int,
+    size: tuple[int, int],
+) -> RepeatableEnvironment:
+    """A task of LIBERO in the scene of these files, perturbed or not; `script` is its expert."""
+    from action_images.benchmarks.foreign import MuJoCoViews
+    from action_images.benchmarks.libero_environment import Libero
+    from action_images.sim.render import Rendering
+
+    cameras = PUBLISHED if rig == "published" else _rig(rig, _height(task))
+    rendering = Rendering(geom_groups=(1,), shadows=False, samples=0)
+    views = MuJoCoViews(cameras, num_views, size, rendering)
+    max_steps = MAX_STEPS[suite_of(task)]
+    return Libero(task, (words,), views, files=files, max_steps=max_steps, script=script)
 
 
 LIBERO = LiberoBenchmark()

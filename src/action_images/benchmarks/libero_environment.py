@@ -3,9 +3,12 @@
 # MuJoCo's names are in compiled modules without types; LIBERO need not be installed.
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -17,8 +20,7 @@ import torch
 
 from action_images.benchmarks.foreign import MuJoCoViews
 from action_images.benchmarks.libero import SEEDS
-from action_images.benchmarks.libero_scripts import script_for
-from action_images.benchmarks.robosuite_environment import SITE_FROM_TOOL, Robosuite, quiet
+from action_images.benchmarks.robosuite_environment import SITE_FROM_TOOL, Robosuite, Script, quiet
 from action_images.errors import ActionImagesError
 from action_images.geometry import Pose
 from action_images.geometry import rotation as rotations
@@ -29,8 +31,58 @@ TRIES = 20
 """The number of attempts to lay objects out if they do not fit."""
 
 
+@dataclass(frozen=True)
+class SceneFiles:
+    """Scenes in a folder of a package: `libero`, or `liberopro` with perturbed ones. Files bear their tasks'
+    names."""
+
+    package: str
+    folder: str
+
+    def description(self, task: str) -> Path:
+        """The file that describes a task's scene."""
+        return _package(self.package) / "bddl_files" / self.folder / f"{task}.bddl"
+
+    def words(self, task: str) -> str:
+        """The instruction in that file.
+
+        Raises ActionImagesError if there is none.
+        """
+        path = self.description(task)
+        found = re.search(r"\(:language ([^)]*)\)", path.read_text())
+        if found is None:
+            raise ActionImagesError(f"{path}: has no instruction; install {self.package} again")
+        return found[1].strip()
+
+    def initial_states(self, task: str) -> np.ndarray:
+        """The package's initial states of a task: (state, number), the simulator's flattened state."""
+        path = _package(self.package) / "init_files" / self.folder / f"{task}.pruned_init"
+        return np.asarray(torch.load(path, weights_only=False))  # trusted like the package's code
+
+    def make_simulator(self, task: str) -> Any:
+        """LIBERO's own environment of a task."""
+        quiet()
+        description = str(self.description(task))
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # gym prints that it is outdated
+            envs = f"{self.package}.{self.package}.envs"
+            ControlEnv = import_module(f"{envs}.env_wrapper").ControlEnv
+            Panda = import_module(f"{envs}.robots.on_the_ground_panda").OnTheGroundPanda
+
+        # The package has None, which robosuite 1.5.2 cannot look up.
+        Panda.default_base = property(lambda robot: "NullMount")  # noqa: ARG005
+        return ControlEnv(
+            description,
+            use_camera_obs=False,
+            has_offscreen_renderer=False,
+            control_freq=20,
+            horizon=1_000_000,
+            ignore_done=True,
+            hard_reset=False,
+        ).env
+
+
 class Libero(Robosuite):
-    """One task (a RepeatableEnvironment) of a suite, which is a folder of the package.
+    """One task (a RepeatableEnvironment) of a suite, which is a folder of a package.
 
     Seeds for evaluation are the package's fifty initial states.
     """
@@ -38,17 +90,30 @@ class Libero(Robosuite):
     settling_steps = 10  # as in published results
 
     def __init__(
-        self, task: str, phrasings: tuple[str, ...], views: MuJoCoViews, *, folder: str, max_steps: int
+        self,
+        task: str,
+        phrasings: tuple[str, ...],
+        views: MuJoCoViews,
+        *,
+        files: SceneFiles,
+        max_steps: int,
+        script: Script | None,
     ):
-        self._folder = folder
-        make = partial(make_simulator, folder)
-        super().__init__(task, phrasings, views, max_steps=max_steps, script=script_for(task), make=make)
-        self._initial_states = initial_states(folder, task)
+        self._files = files
+        make = files.make_simulator
+        super().__init__(task, phrasings, views, max_steps=max_steps, script=script, make=make)
+        self._initial_states = files.initial_states(task)
 
     def twin(self) -> "Libero":
         """Another environment of the same task with the same views."""
-        views = self._views.twin()
-        return Libero(self.task, self._phrasings, views, folder=self._folder, max_steps=self.max_steps)
+        return Libero(
+            self.task,
+            self._phrasings,
+            self._views.twin(),
+            files=self._files,
+            max_steps=self.max_steps,
+            script=self._script,
+        )
 
     def _lay_out(self, rng: np.random.Generator, seed: int) -> None:
         number = seed - SEEDS.first_for_judging
@@ -84,44 +149,17 @@ class Libero(Robosuite):
         return np.clip(np.concatenate([way.numpy(), turn.numpy() / MOST_RADIANS]), -1, 1)
 
 
-def make_simulator(folder: str, task: str) -> Any:
-    """LIBERO's own environment of a task."""
-    quiet()
-    package = _package()
-    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # gym prints that it is outdated
-        from libero.libero.envs.env_wrapper import ControlEnv
-        from libero.libero.envs.robots.on_the_ground_panda import OnTheGroundPanda
-
-    # The package has None, which robosuite 1.5.2 cannot look up.
-    OnTheGroundPanda.default_base = property(lambda robot: "NullMount")  # noqa: ARG005
-    return ControlEnv(
-        str(package / "bddl_files" / folder / f"{task}.bddl"),
-        use_camera_obs=False,
-        has_offscreen_renderer=False,
-        control_freq=20,
-        horizon=1_000_000,
-        ignore_done=True,
-        hard_reset=False,
-    ).env
-
-
-def initial_states(folder: str, task: str) -> np.ndarray:
-    """The package's initial states of a task: (state, number), the simulator's flattened state."""
-    path = _package() / "init_files" / folder / f"{task}.pruned_init"
-    return np.asarray(torch.load(path, weights_only=False))  # a file of the package, trusted like its code
-
-
 @cache
-def _package() -> Path:
-    """The folder of the package; its paths are configured without writing into the home folder.
+def _package(name: str) -> Path:
+    """The folder of a package; its paths are configured without writing into the home folder.
 
     Raises ActionImagesError if its textures and shapes are missing.
     """
-    found = find_spec("libero")
+    found = find_spec(name)
     places = found.submodule_search_locations if found else None
     if not places:
-        raise ActionImagesError("LIBERO is not installed; in a clone: make env-libero")
-    package = Path(places[0]) / "libero"
+        raise ActionImagesError(f"{name} is not installed; in a clone: make env-libero")
+    package = Path(places[0]) / name
     if not (package / "assets").is_dir():
         raise ActionImagesError(
             f"LIBERO's shapes and textures are missing at {package / 'assets'}; in a clone: make env-libero"

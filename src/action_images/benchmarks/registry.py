@@ -21,6 +21,7 @@ BUILT_IN = {
     "paper": EntryPoint("paper", "action_images.benchmarks.tabletop:PAPER", GROUP),
     "metaworld": EntryPoint("metaworld", "action_images.benchmarks.metaworld:METAWORLD", GROUP),
     "maniskill": EntryPoint("maniskill", "action_images.benchmarks.maniskill:MANISKILL", GROUP),
+    "libero-pro": EntryPoint("libero-pro", "action_images.benchmarks.libero_pro:LIBERO_PRO", GROUP),
     "libero": EntryPoint("libero", "action_images.benchmarks.libero:LIBERO", GROUP),
     "robosuite": EntryPoint("robosuite", "action_images.benchmarks.robosuite:ROBOSUITE", GROUP),
 }

@@ -51,6 +51,9 @@ class Conditions:
     rig: str | None = None
     """Where the cameras stand, in the embedded world fixed, sampled, around, held_out or moving; the
     protocol's own if not given."""
+    camera_error_deg: float = 0.0
+    """A control: give the policy cameras that are wrong by so many degrees. Each stands that much further
+    round the workspace, to the left or to the right, than the camera that took the image."""
     trials: int = 100
     """How many scenes of each task."""
     wording: Literal["phrasings", "grammar", "new_wording", "new_pair"] = "phrasings"
@@ -161,6 +164,9 @@ def _seen_by(protocol: "EvaluationProtocol", on: Conditions) -> "EvaluationProto
     """
     from action_images.benchmarks import find_benchmark
 
+    if on.camera_error_deg:
+        claim = f"{protocol.claim}; but the cameras given are wrong by {on.camera_error_deg:g} degrees"
+        protocol = replace(protocol, claim=claim, camera_error_deg=on.camera_error_deg)
     own = protocol.rig or find_benchmark(protocol.benchmark_name).rigs[0]
     if on.rig is None or on.rig == own:
         return protocol
@@ -260,9 +266,10 @@ def _table(config: "EvaluationConfig", trials: "list[TrialRecord]") -> "Table":
 
 
 def _conditions(config: "EvaluationConfig") -> str:
-    """The protocol, and its cameras if they are not those of its world's training."""
-    rig = config.protocol.rig
-    return config.protocol_name if rig is None else f"{config.protocol_name}, rig {rig}"
+    """The protocol, its cameras if they are not those of its world's training, and their error if any."""
+    rig, error_deg = config.protocol.rig, config.protocol.camera_error_deg
+    cameras = "" if rig is None else f", rig {rig}"
+    return f"{config.protocol_name}{cameras}" + (f", cameras wrong by {error_deg:g} deg" if error_deg else "")
 
 
 def _cells(trials: "list[TrialRecord]") -> Iterable[str]:

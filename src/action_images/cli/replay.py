@@ -83,9 +83,9 @@ def main(
         done = list(track(runs, description=f"{name:<22}", total=trials, console=console))
         everything += done
         ceilings.append(summarise(name, done))
-        total = summarise("all", everything)
         if out is not None:
-            _write(out / "ceilings.json", [*ceilings, total])
+            _write(out / "ceilings.json", [*ceilings, summarise("all", everything)])
+    total = summarise("all", everything)
     console.print(_table([*ceilings, total]))
     if "128" not in total.num_succeeded or benchmark.name != DEFAULT_WORLD:
         return 0

@@ -86,7 +86,8 @@ def judge(
     trial = BegunTrial(environment, task, seed, first_seen=first_seen, max_steps=environment.max_steps)
     if isinstance(policy, Privileged):
         policy.begin(environment, seed)
-    rollout = roll_out(policy, trial, config.protocol.rollout_config, filming=filming)
+    asked = config.protocol.misled(policy, seed)
+    rollout = roll_out(asked, trial, config.protocol.rollout_config, filming=filming)
     environment.close()
     return trial_record(rollout, config, environment), rollout
 

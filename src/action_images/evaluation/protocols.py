@@ -7,7 +7,8 @@ from action_images.benchmarks import DEFAULT, Benchmark, WorldConfig, find_bench
 from action_images.control import Execution
 from action_images.errors import ActionImagesError
 from action_images.evaluation.rollout import RolloutConfig
-from action_images.robot import RepeatableEnvironment
+from action_images.evaluation.wrong_cameras import WrongCameras
+from action_images.robot import Policy, RepeatableEnvironment
 
 Address = tuple[str, int]
 """A task's name and a seed: one scene, independent of policy, rig and look."""
@@ -18,7 +19,8 @@ class EvaluationProtocol:
     """The tasks of a benchmark, their cameras and look, and the way plans are carried out.
 
     `claim` says what success shows. `rig`, `look` and `wording` are the benchmark's own names, None for those
-    of its training.
+    of its training. `camera_error_deg` is by how much the cameras that a policy is given are wrong
+    (`WrongCameras`).
     """
 
     claim: str
@@ -28,6 +30,14 @@ class EvaluationProtocol:
     look: str | None = None
     rollout_config: RolloutConfig = RolloutConfig()
     wording: str | None = None
+    camera_error_deg: float = 0.0
+
+    def misled(self, policy: Policy, seed: int) -> Policy:
+        """The policy as it is asked in the trial of this seed: with wrong cameras, if they shall be wrong."""
+        if not self.camera_error_deg:
+            return policy
+        workspace = find_benchmark(self.benchmark_name).workspace
+        return WrongCameras(policy, self.camera_error_deg, workspace, seed)
 
     def world(self, *, num_views: int, size: tuple[int, int]) -> WorldConfig:
         """The world in which trials run under these conditions; `size` is (height, width) in px."""
@@ -49,7 +59,8 @@ class EvaluationProtocol:
         The number and the size of the views are not among them.
         """
         seen = WorldConfig(self.benchmark_name, rig=self.rig, look=self.look, wording=self.wording).seen()
-        return {"claim": self.claim, **seen, "rollout_config": asdict(self.rollout_config)}
+        wrong = {"camera_error_deg": self.camera_error_deg} if self.camera_error_deg else {}
+        return {"claim": self.claim, **seen, **wrong, "rollout_config": asdict(self.rollout_config)}
 
 
 def scenes(tasks: tuple[str, ...], seeds: range) -> list[Address]:
@@ -95,9 +106,8 @@ def protocols_of(benchmark: Benchmark) -> dict[str, EvaluationProtocol]:
         del offered["new_viewpoint"]
     if benchmark.held_out_look is None:
         del offered["new_look"]
-    if not benchmark.held_out:
-        del offered["new_task"]
-    return {name: replace(protocol, claim=CLAIMS[name]) for name, protocol in offered.items()}
+    with_tasks = {name: protocol for name, protocol in offered.items() if protocol.tasks}
+    return {name: replace(protocol, claim=CLAIMS[name]) for name, protocol in with_tasks.items()}
 
 
 def _checkered() -> EvaluationProtocol:

@@ -39,4 +39,10 @@ def chosen_world(
         # The paper's tasks are a world of their own in the same simulator.
         is_paper = one == "paper" and name == DEFAULT_WORLD
         named += tasks_named(find_benchmark("paper"), (usual,)) if is_paper else (one,)
-    return benchmark, tasks_named(benchmark, named)
+    tasks = tasks_named(benchmark, named)
+    if not tasks:
+        raise ActionImagesError(
+            f"the world '{name}' has no tasks in the group {' '.join(named)}; name one of its groups: "
+            f"{', '.join(benchmark.suites)}"
+        )
+    return benchmark, tasks
