@@ -47,9 +47,7 @@ def test_what_is_drawn_is_read(bars):
 def test_what_is_read_follows_the_bars_of_each_view_and_their_disagreement_is_told(bars):
     path, rig = path_and_cameras()
     drawn = bars.draw_bars(path, rig)
-    drawn[:, 0, :, :, :6] = (
-        0.5 * drawn[:, 0, :, :, :6]
-    )  # the first bar of one view is shorter
+    drawn[:, 0, :, :, :6] = 0.5 * drawn[:, 0, :, :, :6]  # the first bar of one view is shorter
     reading = bars.read_bars(drawn, rig)
     metres, _ = path.world_from_tool.distance(reading.trajectory.world_from_tool)
     assert metres.min() > 0.05
