@@ -5,6 +5,7 @@ action-images replay --env metaworld/mt10 --sizes 128 --fps 20 5 --path reached 
 """
 
 import os
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +15,8 @@ from action_images.terminal.paths import OutFolder
 from action_images.terminal.worlds import DEFAULT_WORLD, chosen_world
 
 if TYPE_CHECKING:
-    from action_images.benchmarks import Benchmark
+    from action_images.benchmarks import Benchmark, WorldConfig
+    from action_images.terminal.console import PlainConsole
 
 
 def main(
@@ -98,23 +100,24 @@ def _rates(fps: tuple[float, ...], benchmark: "Benchmark") -> tuple[float | None
     return tuple(None if rate == benchmark.control_hz else rate for rate in fps) or (None,)
 
 
-def _with_experts(names: tuple[str, ...], world, console) -> list[str]:
+def _with_experts(names: tuple[str, ...], world: "WorldConfig", console: "PlainConsole") -> Iterator[str]:
     """The tasks that have an expert; a line is printed for each task without one, which has no ceiling.
 
-    Raises ActionImagesError if no task is left.
+    Each is asked when its turn comes. Raises ActionImagesError at the end if no task has one.
     """
-    having = []
+    num_found = 0
     for name in names:
         environment = world.environment(name)
         environment.begin(world.benchmark.seeds.first_for_judging)
-        if environment.expert() is None:
-            console.print(f"{name}: has no expert, so it has no ceiling: left out")
-        else:
-            having.append(name)
+        has_expert = environment.expert() is not None
         environment.close()
-    if not having:
+        num_found += has_expert
+        if has_expert:
+            yield name
+        else:
+            console.print(f"{name}: has no expert, so it has no ceiling: left out", soft_wrap=True)
+    if not num_found:
         raise ActionImagesError("none of these tasks has an expert, so there is no ceiling; choose others")
-    return having
 
 
 def _table(ceilings: list):
