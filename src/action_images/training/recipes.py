@@ -81,7 +81,7 @@ def _tiny_of(world: str) -> Recipe:
     Undisturbed, a hand always begins at the same place. Nothing is mirrored: doors, dials and baskets have no
     mirrored tasks.
     """
-    validated = dict.fromkeys(("policy", "joint", "label", "simulate"), 1.0)
+    validated: dict[str, float] = dict.fromkeys(("policy", "joint", "label", "simulate"), 1.0)
     return replace(
         TINY,
         sources=(
