@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 from action_images.benchmarks.libero import FOLDERS, SUITES, LiberoBenchmark, environment, suite_of, words_of
 from action_images.robot import RepeatableEnvironment
@@ -54,7 +55,7 @@ class LiberoProBenchmark(LiberoBenchmark):
         default_factory=lambda: {"rpent-liberopro": "0.2.0", "robosuite": "1.5.2", "mujoco": "3.9.0"}
     )
     trained: tuple[str, ...] = ()
-    held_out: tuple[str, ...] = tuple(task for tasks in PERTURBED.values() for task in tasks)
+    held_out: tuple[str, ...] = tuple(chain.from_iterable(PERTURBED.values()))
     suites: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: PERTURBED)
 
     def tasks(self) -> tuple[str, ...]:
