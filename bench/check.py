@@ -8,7 +8,8 @@ Record episodes, measure (again from where it was stopped), and write the table:
 
 Faults (bench/check_faults.py) are planted into the decoded pictures, cameras and paths of episodes, each a
 set of its own; with `--per-set` also into neighbours that are one set. Counted is what `check`
-say: whether anything, and whether the fault is named.
+says: whether anything, whether the fault is named, and whether it is silent: finds nothing, and does not say
+that it could not verify this.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import torch
 from check_faults import FAULTS, LEAST, Pictures
 
 from action_images.episodes.checks import looks
-from action_images.episodes.checks.agreement import check_agreement
+from action_images.episodes.checks.agreement import check_agreement, verification
 from action_images.episodes.checks.examine import examine_parts
 from action_images.episodes.checks.finding import Examined
 from action_images.episodes.dataset import Dataset
@@ -66,7 +67,9 @@ def measured(
         visible = [fault.visible is None or fault.visible(*pair) >= LEAST for pair in _pairs(group, planted)]
         results = [examined(*one) for one in planted]
         single = [messages([result]) for result in results]
-        record = {"first": first, "fault": name, "visible": visible}
+        views = [view.name for view in group[0].views]
+        doubts = [fault.doubted(verification([result], views)) for result in results]
+        record = {"first": first, "fault": name, "visible": visible, "doubted": doubts}
         yield record | {"single": single, "together": messages(results)}
 
 
@@ -77,18 +80,27 @@ def _pairs(group: list[Episode], planted: list[tuple[Episode, Pictures]]) -> lis
 def table(records: list[dict[str, Any]], per_set: int) -> Iterator[str]:
     """The rates in the sets in which a fault can be seen, with 95 % Wilson intervals, as markdown."""
     several = f" found, {per_set} episodes | named |" if per_set > 1 else ""
-    yield f"| planted | found | named |{several}"
-    yield "|---|---|---|" + "---|---|" * (per_set > 1)
+    yield f"| planted | found | named | silent |{several}"
+    yield "|---|---|---|---|" + "---|---|" * (per_set > 1)
     for name, fault in FAULTS.items():
         own = [record for record in records if record["fault"] == name]
         single: list[list[str]] = []
+        num_silent = 0
         for record in own:
-            pairs = zip(record["single"], record["visible"], strict=True)
-            single += [said for said, visible in pairs if visible]
-        together = [record["together"] for record in own if sum(record["visible"]) * 2 > per_set]
-        columns = (single, together) if per_set > 1 else (single,)
-        if single:
-            yield f"| {name} | {' | '.join(_rates(said, fault.named) for said in columns)} |"
+            for said, doubted, visible in zip(
+                record["single"], record["doubted"], record["visible"], strict=True
+            ):
+                if visible:
+                    single.append(said)
+                    num_silent += not said and not doubted
+        if not single:
+            continue
+        is_right = name.startswith("nothing")
+        columns = [_rates(single, fault.named), "-" if is_right else _rate(num_silent, len(single))]
+        if per_set > 1:
+            together = [record["together"] for record in own if sum(record["visible"]) * 2 > per_set]
+            columns.append(_rates(together, fault.named))
+        yield f"| {name} | {' | '.join(columns)} |"
 
 
 def _rates(said: list[list[str]], named: str | None) -> str:

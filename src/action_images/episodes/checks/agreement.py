@@ -127,9 +127,9 @@ def _unverified_for_few(seen: Mapping[str, Evidence]) -> list[str]:
 
 
 def _unverified_place(seen: Mapping[str, Evidence]) -> str:
-    """The distance below which errors of cameras and tool go unseen."""
+    """The distance below which errors of cameras and tool may go unseen."""
     num_sights = sum(len(found.sights) for found in seen.values())
-    return f"distances below {100 * place.farthest(num_sights):.0f} cm" if num_sights else "distances"
+    return f"distances below {100 * place.surely_found(num_sights):.0f} cm" if num_sights else "distances"
 
 
 def _where_tried(examined: Sequence[Examined]) -> str:

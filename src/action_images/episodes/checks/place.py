@@ -32,6 +32,10 @@ FARTHEST_M = {1: 0.08, 2: 0.075, 4: 0.065, 6: 0.05, 10: 0.045, 16: 0.038, 28: 0.
 """Largest accepted offset of the hand by number of sights: beyond those of 150 sets that were drawn from 106
 right episodes of ten tasks.
 """
+FOUND_M = {1: 0.3, 6: 0.15, 16: 0.08, 28: 0.06}
+"""Offset (m) of the tool that is found in 95 of 100 sets, by number of sights. A part of each lies along
+the line of sight, or is taken for a wider hand (docs/data.md).
+"""
 FARTHEST_ALONE_M = 0.10
 """Largest accepted offset in a single episode of a set that is right as a whole."""
 
@@ -128,6 +132,11 @@ def judge(sights: Mapping[str, Sequence[Sight]], farthest_m: float | None = None
 def farthest(num_sights: int) -> float:
     """The largest accepted offset (m) of the hand for this number of sights."""
     return min(limit for least, limit in FARTHEST_M.items() if least <= max(1, num_sights))
+
+
+def surely_found(num_sights: int) -> float:
+    """The least offset (m) of the tool that is found in nearly all sets with this number of sights."""
+    return min(offset for least, offset in FOUND_M.items() if least <= max(1, num_sights))
 
 
 def offset_of(sights: Sequence[Sight]) -> Float[Tensor, "3"]:
