@@ -63,6 +63,15 @@ def _moved_opening(right: Episode, wrong: Episode) -> float:
     return float(opening.max() - opening.min() >= 0.5)
 
 
+def _moved_later(right: Episode, wrong: Episode) -> float:
+    """How far (m) the tool goes after the middle."""
+    del wrong
+    assert right.trajectory is not None
+    place = right.trajectory.world_from_tool.translation
+    middle = len(place) // 2
+    return float((place[middle:] - place[middle]).norm(dim=-1).max())
+
+
 def _direction(seed: int) -> Tensor:
     direction = torch.randn(3, generator=torch.Generator().manual_seed(seed))
     return direction / direction.norm()
@@ -335,7 +344,7 @@ FAULTS: dict[str, Fault] = {
     },
     "tool late by 2": Fault(in_tool(partial(_tool_late, 2)), "tool 2 frames earlier", doubt="delays ("),
     "tool late by 150 ms": Fault(in_tool(partial(_between, 1.5)), "earlier", doubt="delays ("),
-    "one view stuck from the middle": Fault(in_first_pictures(_stuck), "nothing new"),
+    "one view stuck from the middle": Fault(in_first_pictures(_stuck), "nothing new", _moved_later),
     "one view at half the rate": Fault(in_first_pictures(_slow), "nothing new"),
     "one view in reverse": Fault(in_first_pictures(partial(_turned, (0,))), "reverse"),
     "one view black": Fault(in_first_pictures(torch.zeros_like), "black"),

@@ -109,7 +109,7 @@ def verification(examined: Sequence[Examined], view_names: Sequence[str]) -> str
             f"path that moves enough. The thumbnails decide; they also show {COLOURS}."
         )
     fits = [f"{name} ({found.changes[DECLARED].fit:.1f} times)" for name, found in seen.items()]
-    missing = [f"view '{name}'" for name in view_names if name not in seen]
+    missing = [f"view '{name}'" for name in view_names if name not in seen or not _fits(seen[name])]
     missing += [*rotations.unverified(seen), *_unverified_gripper(examined), *_unverified_for_few(seen)]
     missing += [_unverified_place(seen), COLOURS]
     measured = f"Measured: pictures aligned along the tool's path differ less in {', '.join(fits)}"

@@ -24,8 +24,8 @@ LEAST_CONTRAST = 3.0
 """Pictures with a lower standard deviation of levels (of 255) show nothing."""
 SAME_LEVELS = 0.5
 """Views whose small copies differ by less on average show the same."""
-LEAST_STEP_PX = 1.5
-"""A step of the tool (px of the small copies) that must change the picture."""
+LEAST_STEP_PX = 1.0
+"""A motion of the tool (px of the small copies) that must change the picture."""
 MOST_NOISE = 6
 """Largest difference in levels between small copies of the same picture."""
 LEAST_REPEATED, LEAST_SHARE = 4, 0.2
@@ -103,11 +103,11 @@ def check_repeats(view: View, pictures: Tensor, trajectory: Trajectory, say: Say
         _check_frozen(view, pictures, path_length(trajectory[kept]), say)
         return
     scene = scene_of(view.camera, trajectory.world_from_tool[kept], kept)
-    start = torch.arange(len(kept) - 1)
-    moves = step_px(scene, torch.stack([start, start + 1])) >= LEAST_STEP_PX
-    levels = pictures.to(torch.int16)
-    same = (levels[1:] - levels[:-1]).abs().flatten(1).amax(1) <= MOST_NOISE
-    repeated, moving = int((same & moves).sum()), int(moves.sum())
+    number = torch.arange(len(kept))
+    first = torch.tensor(_first_alike(pictures.to(torch.int16)))
+    unseen = step_px(scene, torch.stack([first, number])) >= LEAST_STEP_PX
+    moves = unseen | (step_px(scene, torch.stack([(number - 1).clamp(min=0), number])) >= LEAST_STEP_PX)
+    repeated, moving = int(unseen.sum()), int(moves.sum())
     if repeated >= max(LEAST_REPEATED, LEAST_SHARE * moving):
         share = f"{repeated} of {moving} pictures show nothing new while the tool moves in view"
         say(
@@ -115,6 +115,15 @@ def check_repeats(view: View, pictures: Tensor, trajectory: Trajectory, say: Say
             "repeated pictures",
             f"{view.name}: {share}; was the camera stuck, or slower than the set?",
         )
+
+
+def _first_alike(levels: Tensor) -> list[int]:
+    """For each picture the first of the pictures in a row, up to this one, that show the same."""
+    first = [0]
+    for number in range(1, len(levels)):
+        differs = int((levels[number] - levels[first[-1]]).abs().max()) > MOST_NOISE
+        first.append(number if differs else first[-1])
+    return first
 
 
 def _check_frozen(view: View, pictures: Tensor, path: float, say: Say) -> None:
