@@ -8,7 +8,7 @@ from hand_set import hand_set
 from hypothesis import given
 from hypothesis import strategies as st
 
-from action_images.episodes.dropouts import missing_places, missing_turns
+from action_images.episodes.dropouts import missing_places, missing_turns, told_held
 from action_images.episodes.importing import Job, import_episodes
 from action_images.episodes.notation import ToolNotation
 from action_images.episodes.trajectory_file import COLUMNS, load_trajectory
@@ -34,6 +34,27 @@ def test_zeros_are_told_with_the_first_row_wherever_they_are(rows):
     told = f"exactly zero in row {wanted[0]}{more}, far from"
     assert f"the position is {told}" in missing_places(Pose(right.rotation, places))
     assert f"the rotation is {told}" in missing_turns(Pose(from_euler_xyz(angles), PLACES))
+
+
+def held(*rows: int) -> Pose:
+    """The path with these rows replaced by those before."""
+    source = list(range(FRAMES))
+    for row in rows:
+        source[row] = source[row - 1]
+    return Pose(from_euler_xyz(ANGLES), PLACES)[torch.tensor(source)]
+
+
+def test_poses_that_stay_and_leap_or_come_slower_than_pictures_are_told():
+    assert told_held(held()) is None
+    assert told_held(held(7, 8, 9)).startswith("the pose stays the same until row 9, then leaps by 0.1")
+    assert told_held(held(*range(1, FRAMES, 2))).startswith("in 10 single rows the pose of the row before")
+    assert told_held(held(*range(4, FRAMES, 4))).startswith("in 5 single rows")
+    assert told_held(held(7)) is None  # once is chance
+    assert told_held(held(*range(20, FRAMES))) is None  # the tool rests at the end
+    rest = PLACES.clone()
+    rest[8:16] = rest[8]
+    rest[16:] = rest[8] + 0.001 * torch.arange(1, 9)[:, None] ** 2  # it starts slowly
+    assert told_held(Pose(from_euler_xyz(0 * ANGLES), rest)) is None
 
 
 def test_a_tool_that_begins_or_stays_at_the_origin_is_right():

@@ -71,6 +71,13 @@ def test_numbers_that_contradict_name_the_likely_rotation(written, declared, lik
     assert any(f'"rotation": "{likely}"' in one for one in said), said
 
 
+def test_single_rows_out_of_reach_are_no_other_unit():
+    far = numbers("quaternion_xyzw")
+    far[2, :3] = 999
+    said = next(in_poses(far, ToolNotation("quaternion_xyzw", closed=0, open=1)))
+    assert "m away in row 2 alone; drop or repair" in said
+
+
 def test_positions_out_of_reach_or_at_the_origin_are_contradicted():
     plain = ToolNotation("quaternion_xyzw", closed=0, open=1)
     assert '"position_unit": "mm"' in next(in_poses(numbers("quaternion_xyzw", 1000), plain))

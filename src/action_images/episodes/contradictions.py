@@ -8,12 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from action_images.episodes.dropouts import named
 from action_images.episodes.notation import BEYOND, ROTATIONS, UNITS, ToolNotation
 from action_images.errors import ActionImagesError
 from action_images.geometry import rotation as rotations
 
 FARTHEST_M = 20.0
 """Tool positions farther from the base than this contradict the notation."""
+FEW = 0.1
+"""Less than this share of rows that are far away are no unit, but rows that were not measured."""
 NEAREST_M = 0.1
 """Positions that all stay nearer to the base's origin are steps, not tool positions."""
 LITTLE = 0.15
@@ -140,7 +143,11 @@ def in_positions(
     """Contradictions by the positions alone."""
     distance = numbers[:, :3].norm(dim=-1)
     farthest = float(distance.max()) * UNITS[notation.position_unit]
-    if farthest > FARTHEST_M:
+    far = distance * UNITS[notation.position_unit] > FARTHEST_M
+    if far.any() and far.float().mean() < FEW:
+        where = f"the tool is {farthest:.0f} m away in {named(far.nonzero().flatten().tolist())} alone"
+        yield f"{where}; drop or repair those rows, or drop the episode"
+    elif farthest > FARTHEST_M:
         in_millimetres = float(distance.max()) > 5 * FARTHEST_M
         unit, cure = ("mm", "millimetres by 1000") if in_millimetres else ("cm", "centimetres by 100")
         yield f'the tool is {farthest:.0f} m away; divide {cure}, or declare "position_unit": "{unit}"'

@@ -1,4 +1,6 @@
-"""Rows of poses in which zeros stand for missing numbers: single places far from their neighbours."""
+"""Rows of poses that were not measured: zeros far from the rows beside, and poses that stay and then leap."""
+
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,7 +15,16 @@ FAR_DEG = 30.0
 """A tool that turns farther than this into the exact unturned pose, or out of it, was not turned so."""
 OFTEN = 4.0
 """... if the step is this many times the usual one as well."""
+LEAP = 2.5
+"""A tool that rests starts slowly; a step of this many usual ones behind equal poses is a leap ..."""
+LEAST_LEAP_M = 0.01
+"""... if it is this long."""
+MOVES_M = 0.003
+"""Between two steps of this length a tool does not rest for a single row."""
+LEAST_HELD, HELD_SHARE = 4, 0.2
+"""Single rows that repeat the pose before: this many, and this share of the steps of a moving tool."""
 CURE = "do zeros stand for missing numbers? Drop or repair those rows, or drop the episode"
+HELD = "were poses recorded later or slower than pictures? They belong to other moments in those rows"
 
 
 def missing_places(pose: Pose) -> str | None:
@@ -33,8 +44,12 @@ def _told(what: str, zero: Bool[Tensor, "frame"], steps: Float[Tensor, "step"], 
     rows = _reached_by_jumps(zero, steps, far)
     if not rows:
         return None
-    more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
-    return f"the {what} is exactly zero in row {rows[0]}{more}, far from that of the rows beside; {CURE}"
+    return f"the {what} is exactly zero in {named(rows)}, far from that of the rows beside; {CURE}"
+
+
+def named(rows: Sequence[int]) -> str:
+    """The first of some rows, and how many more there are."""
+    return f"row {rows[0]}" + (f" and {len(rows) - 1} more" if len(rows) > 1 else "")
 
 
 def _reached_by_jumps(zero: Bool[Tensor, "frame"], steps: Float[Tensor, "step"], far: float) -> list[int]:
@@ -45,3 +60,20 @@ def _reached_by_jumps(zero: Bool[Tensor, "frame"], steps: Float[Tensor, "step"],
     usual = steps[~crosses].median() if (~crosses).any() else steps.new_zeros(())
     jumps = crosses & (steps > torch.clamp(OFTEN * usual, min=far))
     return zero.nonzero().flatten().tolist() if jumps.any() else []
+
+
+def told_held(pose: Pose) -> str | None:
+    """Why poses (frame) that repeat exactly were not measured in every row; None if they may have been."""
+    metres = (pose.translation[1:] - pose.translation[:-1]).norm(dim=-1)
+    still = (metres == 0) & (pose.rotation[1:] == pose.rotation[:-1]).flatten(-2).all(-1)
+    if not still.any() or still.all():
+        return None
+    usual = float(metres[~still].median())
+    leaps = still[:-1] & (metres[1:] > max(LEAP * usual, LEAST_LEAP_M))
+    if leaps.any():
+        row = int(leaps.nonzero()[0]) + 1
+        return f"the pose stays the same until row {row}, then leaps by {metres[row]:.2f} m; {HELD}"
+    held = still[1:-1] & (metres[:-2] > MOVES_M) & (metres[2:] > MOVES_M)
+    if int(held.sum()) < max(LEAST_HELD, HELD_SHARE * int((metres > MOVES_M).sum())):
+        return None
+    return f"in {int(held.sum())} single rows the pose of the row before stands while the tool moves; {HELD}"

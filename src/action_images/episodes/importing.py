@@ -12,7 +12,7 @@ from typing import Any
 
 from action_images.episodes.contradictions import told_openings
 from action_images.episodes.dataset import Dataset
-from action_images.episodes.dropouts import missing_places, missing_turns
+from action_images.episodes.dropouts import missing_places, missing_turns, told_held
 from action_images.episodes.encoded_episode import Encoded, encode_episode
 from action_images.episodes.episode import Episode, EpisodeError
 from action_images.episodes.lerobot_layout import read_json
@@ -323,15 +323,15 @@ def _without_placeholder(episode: Episode) -> Episode:
 
 
 def _without_dropouts(episode: Episode) -> Episode:
-    """The episode, with a remark on zeros for missing rotations; raises EpisodeError for such places."""
+    """The episode, with remarks on poses that were not measured; raises EpisodeError for places of zero."""
     if episode.trajectory is None:
         return episode
     pose = episode.trajectory.world_from_tool
     missing = missing_places(pose)
     if missing is not None:
         raise EpisodeError(f"{episode.id}: {missing}")
-    note = missing_turns(pose)
-    return episode if note is None else replace(episode, notes=(*episode.notes, note))
+    notes = [note for note in (missing_turns(pose), told_held(pose)) if note is not None]
+    return replace(episode, notes=(*episode.notes, *notes))
 
 
 def _encode(reader: Reader, job: Job, episode_id: str, staging: Path) -> Encoded | str:

@@ -8,7 +8,7 @@ from action_images.episodes.checks.evidence import DECLARED, Evidence, measurabl
 from action_images.episodes.checks.finding import Examined, Finding
 from action_images.episodes.checks.fingers import Gap
 from action_images.episodes.checks.rotations import LEAST_FIT
-from action_images.episodes.contradictions import STILL_OPENING
+from action_images.episodes.contradictions import LITTLE, STILL_OPENING
 
 LEAST_APART = 5.0
 """Fingers must stand out from their background by this many levels (of 255) more to be judged."""
@@ -91,6 +91,6 @@ def _other_range(result: Examined, others: Sequence[Examined]) -> str | None:
     if max(lows) > ALIKE or min(highs) < 1 - ALIKE or result.openings is None:
         return None
     low, high = result.openings
-    if low < HALF and high > 1 - HALF:
+    if (low < HALF and high > 1 - HALF) or high < LITTLE:  # the latter is reported elsewhere
         return None
     return f"the opening moves between {low:.2f} and {high:.2f} alone, in all others from closed to open"
