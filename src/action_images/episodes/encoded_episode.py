@@ -1,7 +1,7 @@
 """An episode prepared for the store, in any process: its videos as files, its numbers as columns."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 from action_images.episodes import lerobot_layout as layout
 from action_images.episodes import statistics
 from action_images.episodes.contradictions import FARTHEST_M
+from action_images.episodes.copies import prints_of
 from action_images.episodes.episode import Episode, EpisodeError, Frames
 from action_images.episodes.inside import tool_inside
 from action_images.episodes.video import Codec, write_video
@@ -37,6 +38,8 @@ class Encoded:
     statistics: dict[str, statistics.Statistics]
     notes: tuple[str, ...] = ()
     """Remarks on how the episode was read."""
+    prints: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of its path and of the pictures of each view."""
 
     @property
     def has_path(self) -> bool:
@@ -90,6 +93,7 @@ def encode_episode(
             *_notes_of_cameras(episode),
             *_notes_of_tool(episode),
         ),
+        prints=prints_of(numbers[layout.STATE], videos),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from action_images.episodes.contradictions import told_openings
+from action_images.episodes.copies import Copies
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.dropouts import missing_places, missing_turns, told_held
 from action_images.episodes.encoded_episode import Encoded, encode_episode
@@ -98,6 +99,7 @@ class Outcome:
     no_path: list[str] = field(default_factory=list)
     no_cameras: list[str] = field(default_factory=list)
     openings: tuple[float, float] | None = None
+    copies: Copies = field(default_factory=Copies)
 
     def take(self, episode_id: str, encoded: Encoded) -> None:
         """Count an imported episode."""
@@ -105,6 +107,7 @@ class Outcome:
         self.no_words += [episode_id] if encoded.instruction is None else []
         self.no_path += [] if encoded.has_path else [episode_id]
         self.no_cameras += [episode_id] if encoded.uncalibrated else []
+        self.copies.take(episode_id, encoded.prints)
         spans = [one for one in (self.openings, encoded.openings) if one is not None]
         if spans:
             self.openings = min(low for low, _ in spans), max(high for _, high in spans)
@@ -123,6 +126,7 @@ class Outcome:
         if counts:
             said.append(f"of {len(self.imported)} imported episodes, {', '.join(counts)}")
         said += [f"{note} ({_where(those)})" for note, those in self.notes.items()]
+        said += self.copies.sentences()
         told = None if self.openings is None else told_openings(*self.openings)
         return said if told is None else [*said, told]
 
