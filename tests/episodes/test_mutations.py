@@ -177,6 +177,7 @@ MUTATIONS: dict[str, Mutation] = {
     "frame_index backwards": in_rows(lambda row: row.update(frame_index=23 - row["frame_index"])),
     "rows backwards": lambda parts: parts.rows.reverse(),
     "episode_index from 1": in_rows(lambda row: row.update(episode_index=row["episode_index"] + 1)),
+    "rows of two episodes exchanged": in_rows(lambda row: row.update(episode_index=1 - row["episode_index"])),
     "index from 1": in_rows(lambda row: row.update(index=row["index"] + 1)),
     "a row is missing": lambda parts: parts.rows.pop(10),
     "NaN in a pose": lambda parts: parts.rows[5][STATE].__setitem__(1, float("nan")),

@@ -9,6 +9,7 @@ from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.importing import Job, import_episodes
 from action_images.episodes.readers import Wanted, open_foreign
+from action_images.episodes.words import is_code
 
 TEXTS = ("open the drawer", "put the cup into it")
 
@@ -128,6 +129,26 @@ def test_words_that_a_program_wrote_are_taken_as_they_stand_and_said(tmp_path, t
     outcome = import_episodes(Job(v3.write(tmp_path / "source", [5], texts=[text])), tmp_path / "out", 0)
     assert Dataset(tmp_path / "out")[0].instruction == text
     assert any(said.startswith("its instruction is no plain text") for said in outcome.sentences())
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("task_3", True),
+        ("12", True),
+        ("data/pick_up", True),
+        ("pousse jusqu'Ã\xa0 la balle", True),
+        ("pick &quot;it&quot; up", True),
+        ("stack", False),
+        ("pick up the 2nd cup", False),
+        ("pousse jusqu'à la balle", False),
+        ("抓取红球", False),
+        ("pick-and-place", False),
+        (None, False),
+    ],
+)
+def test_names_numbers_and_letters_of_another_code_are_no_plain_text(text, told):
+    assert is_code(text) is told
 
 
 def test_files_beside_the_episodes_that_are_not_read_are_named(tmp_path):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,10 @@ from action_images.geometry import Camera, Trajectory
 FRAMES_AT_ONCE = 32
 FARTHEST_CENTRE = 0.1
 """A principal point farther from the image centre (as a fraction of the image) is reported."""
+MOST_SQUEEZED, MOST_SKEW = 0.1, 0.02
+"""A larger difference of focal lengths, or a larger skew (as a share of them), is reported."""
+SHAPE = ((0, 0), (0, 1), (1, 1))
+"""Where a camera matrix has the first focal length, the skew and the second focal length."""
 BYTES_AT_ONCE = 256 << 20
 """Upper limit of memory for frames that are decoded together; a single larger frame is still decoded."""
 
@@ -91,6 +96,7 @@ def encode_episode(
             *episode.notes,
             *_notes_of_videos(episode),
             *_notes_of_cameras(episode),
+            *_notes_of_rig(episode),
             *_notes_of_tool(episode),
         ),
         prints=prints_of(numbers[layout.STATE], videos),
@@ -121,6 +127,20 @@ def _notes_of_cameras(episode: Episode) -> Iterator[str]:
                 f"the principal point lies at {x / width:.0%} of the width and {y / height:.0%} of the height"
             )
             yield f"{view.name}: {middle}; are the intrinsics for pictures of another size, or a crop?"
+
+
+def _notes_of_rig(episode: Episode) -> Iterator[str]:
+    """Remarks on pixels that are not square, and on views that share a camera's pose."""
+    cameras = {view.name: view.camera for view in episode.views if view.camera is not None}
+    for name, camera in cameras.items():
+        fx, skew, fy = (float(camera.intrinsics[..., row, column].mean()) for row, column in SHAPE)
+        if max(fx / fy, fy / fx) > 1 + MOST_SQUEEZED or abs(skew) > MOST_SKEW * fx:
+            told = f"the focal lengths are {fx:.0f} and {fy:.0f} px, the skew {skew:.0f}"
+            yield f"{name}: {told}; are the pictures squeezed, or the intrinsics of others?"
+    for one, other in combinations(cameras, 2):
+        poses = [cameras[name].world_from_camera.matrix() for name in (one, other)]
+        if poses[0].shape == poses[1].shape and bool((poses[0] == poses[1]).all()):
+            yield f"the cameras of {one} and {other} have exactly one pose; was it copied?"
 
 
 def _notes_of_tool(episode: Episode) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Each frame's instruction in a LeRobotDataset, by `task_index` and meta/tasks.parquet."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -45,13 +46,20 @@ def says_nothing(text: str | None) -> bool:
     return said.startswith(ANY_TASK) or said.strip(" .<>[]()") in PLACEHOLDERS
 
 
+NO_WORDS = re.compile(
+    r"""
+    \[.*\] | \{.*\} | b['"].*          # a list, a mapping, bytes
+    | [\w.:/\\-]*[\d_/\\][\w.:/\\-]*   # a number, a path, a name such as task_3
+    | .*(Ã[\x80-\xbf]|â€|&(\w+|\#\d+);).*  # letters or characters in another code
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+"""Instructions that are no plain text."""
+
+
 def is_code(text: str | None) -> bool:
-    """Whether an instruction is code in place of words: a list, bytes, a mapping."""
-    said = "" if text is None else text.strip()
-    pairs = ("[]", "{}")
-    return any(said.startswith(one) and said.endswith(other) for one, other in pairs) or said.startswith(
-        ("b'", 'b"')
-    )
+    """Whether an instruction is code in place of words: a list, a name, letters of another encoding."""
+    return text is not None and NO_WORDS.fullmatch(text.strip()) is not None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from action_images.episodes.fingerprint import of_text
 from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.lerobot_calibration import Calibration
 from action_images.episodes.readers.lerobot_fingerprint import Fingerprints
+from action_images.episodes.readers.lerobot_rows import told_order
 from action_images.episodes.shift import part_of, shifted
 from action_images.episodes.strangers import check_inside
 from action_images.episodes.words import Part, says_nothing
@@ -156,13 +157,15 @@ class LeRobot:
         return []
 
     def _on_order(self) -> Iterator[str]:
-        """Remarks on videos whose episodes do not follow each other by their index."""
+        """Remarks on videos and rows whose episodes do not follow each other by their index."""
         for view in self._dataset.view_names:
             found = self._dataset.out_of_order(view)
             if found is not None and (not self._wanted.views or view in self._wanted.views):
                 lies = f"by meta/episodes the pictures of {found[1]} lie before those of {found[0]}"
                 cause = "were from_timestamp or file indexes exchanged? 'check' compares pictures with paths"
                 yield f"view '{view}': {lies}; {cause}"
+        told = told_order(self._dataset)
+        yield from [] if told is None else [told]
 
     def _remarks_on_words(self) -> list[str]:
         texts = [key for key, feature in self._dataset.info["features"].items() if feature["dtype"] in TEXTS]
