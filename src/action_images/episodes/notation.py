@@ -160,7 +160,8 @@ class ToolNotation:
             row = int(beyond.nonzero()[0])
             declared = f"'closed' is {self.closed:g} and 'open' {self.open:g}"
             reads = f"the gripper reads {float(readings[row]):.4g} in row {row}"
-            raise ActionImagesError(f"{reads}, far outside what is declared ({declared})")
+            cure = "correct the readings, declare others, or drop the episode"
+            raise ActionImagesError(f"{reads}, far outside what is declared ({declared}); {cure}")
         return opening.clamp(0, 1)
 
     def numbers(self, trajectory: Trajectory) -> Float[Tensor, "frame columns"]:
