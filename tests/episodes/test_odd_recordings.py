@@ -62,7 +62,7 @@ def test_an_opening_that_is_small_in_one_episode_alone_is_not_told_of(tmp_path):
     write(tmp_path, opening(lambda grows: 0.08 * grows))
     recordings.write_episode(tmp_path / "source/e2")
     recordings.write_cameras(tmp_path / "source/e2/cameras.json")
-    assert imported(tmp_path).sentences() == []
+    assert not any("opening" in told for told in imported(tmp_path).sentences())
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 100), (0, 80), (-1, 1), (0, 255)])
@@ -162,7 +162,8 @@ def test_views_that_differ_in_capitals_alone_are_told(tmp_path):
     folder = write(tmp_path)
     shutil.copy(folder / "front.mp4", folder / "Front.mp4")
     with_cameras(folder, lambda cameras: cameras.update(Front=cameras["front"]))
-    (told,) = imported(tmp_path).sentences()
+    told, copied = imported(tmp_path).sentences()
+    assert copied.startswith("the cameras of Front and front have exactly one pose; was it copied?")
     assert told.startswith("the views Front, front differ in capitals alone; where a system ignores these")
 
 
