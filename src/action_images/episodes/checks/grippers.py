@@ -1,6 +1,7 @@
 """Whether the gripper opens when it is said to, in the whole set and in each episode."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
 
 import torch
 
@@ -57,40 +58,47 @@ def _the_other_way_round(episode_id: str) -> Finding:
 
 def _odd_ones(examined: Sequence[Examined]) -> Iterator[Finding]:
     """Single episodes whose gripper is the other way round, or in another unit, in a set that is right."""
+    moving = [result for result in examined if _moves(result)]
+    begins, ranges = (
+        (_starts_unlike(moving), _other_range(moving)) if len(moving) > LEAST_OTHERS else ({}, {})
+    )
     for result in examined:
         apart = fingers_apart(_of([result]))
         if apart is not None and apart <= -LEAST_APART:
             yield _the_other_way_round(result.id)
-            continue
-        others = [other for other in examined if other is not result and _moves(other)]
-        if not _moves(result) or len(others) < LEAST_OTHERS:
-            continue
-        if _starts_unlike(result, others) and not (apart is not None and apart >= LEAST_APART):
-            told = f"the opening begins at {result.starts:.2f}, and at {others[0].starts:.2f} in all others"
-            yield Finding(
-                "warning", "gripper", result.id, f"{told}; is it the other way round in this episode? {CURE}"
-            )
-        elif (told := _other_range(result, others)) is not None:
+        elif result.id in begins and not (apart is not None and apart >= LEAST_APART):
+            cause = f"is it the other way round in this episode? {CURE}"
+            yield Finding("warning", "gripper", result.id, f"{begins[result.id]}; {cause}")
+        elif result.id in ranges:
             cause = "does its gripper read in another unit?"
-            yield Finding("warning", "gripper", result.id, f"{told}; {cause}")
+            yield Finding("warning", "gripper", result.id, f"{ranges[result.id]}; {cause}")
 
 
 def _moves(result: Examined) -> bool:
     return result.openings is not None and result.openings[1] - result.openings[0] >= STILL_OPENING
 
 
-def _starts_unlike(result: Examined, others: Sequence[Examined]) -> bool:
-    starts = [other.starts for other in others if other.starts is not None]
-    alike = max(starts) - min(starts) <= ALIKE
-    return alike and result.starts is not None and abs(result.starts - starts[0]) >= UNLIKE
+def _starts_unlike(moving: Sequence[Examined]) -> dict[str, str]:
+    """The one episode, by its id, that begins far from where all others begin; none if others differ too."""
+    starts = {result.id: result.starts for result in moving if result.starts is not None}
+    usual = median(starts.values())
+    unlike = {name: start for name, start in starts.items() if abs(start - usual) > ALIKE}
+    if len(unlike) != 1:
+        return {}
+    ((name, start),) = unlike.items()
+    told = f"the opening begins at {start:.2f}, and at {usual:.2f} in all others"
+    return {name: told} if abs(start - usual) >= UNLIKE else {}
 
 
-def _other_range(result: Examined, others: Sequence[Examined]) -> str | None:
-    """Why an episode's openings are in another unit than the others', which use the whole range."""
-    lows, highs = zip(*(other.openings for other in others if other.openings is not None), strict=True)
-    if max(lows) > ALIKE or min(highs) < 1 - ALIKE or result.openings is None:
-        return None
-    low, high = result.openings
+def _other_range(moving: Sequence[Examined]) -> dict[str, str]:
+    """The one episode, by its id, that uses a part of the range, where all others use the whole."""
+    ranges = {result.id: result.openings for result in moving if result.openings is not None}
+    partial = {name: one for name, one in ranges.items() if one[0] > ALIKE or one[1] < 1 - ALIKE}
+    if len(partial) != 1:
+        return {}
+    ((name, (low, high)),) = partial.items()
     if (low < HALF and high > 1 - HALF) or high < LITTLE:  # the latter is reported elsewhere
-        return None
-    return f"the opening moves between {low:.2f} and {high:.2f} alone, in all others from closed to open"
+        return {}
+    return {
+        name: f"the opening moves between {low:.2f} and {high:.2f} alone, in all others from closed to open"
+    }
