@@ -1,5 +1,6 @@
 """Whether the gripper opens when it is said to, in the whole set and in each episode."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
@@ -80,8 +81,8 @@ def _moves(result: Examined) -> bool:
 
 def _starts_unlike(moving: Sequence[Examined]) -> dict[str, str]:
     """The one episode, by its id, that begins far from where all others begin; none if others differ too."""
-    starts = {result.id: result.starts for result in moving if result.starts is not None}
-    usual = median(starts.values())
+    starts = {one.id: one.starts for one in moving if one.starts is not None and math.isfinite(one.starts)}
+    usual = median(starts.values() or [0.0])
     unlike = {name: start for name, start in starts.items() if abs(start - usual) > ALIKE}
     if len(unlike) != 1:
         return {}
