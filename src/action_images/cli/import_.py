@@ -64,7 +64,8 @@ def main(
     for sentence in outcome.sentences():
         console.print(sentence, soft_wrap=True)
     for episode_id, reason in outcome.refused.items():
-        console.print(f"refused {episode_id}: {reason}", soft_wrap=True)
+        told = reason if reason.startswith(f"{episode_id}: ") else f"{episode_id}: {reason}"
+        console.print(f"refused {told}", soft_wrap=True)
     numbers = {
         "imported": outcome.imported,
         "already there": outcome.already_there,
