@@ -313,6 +313,19 @@ def test_rows_that_are_not_numbered_one_after_the_other_are_refused(tmp_path, nu
     assert second == list(range(12, 24))
 
 
+@pytest.mark.parametrize("change", [lambda number: number, str, lambda number: None, lambda number: [number]])
+def test_rows_of_exchanged_episodes_are_told_by_an_index_that_is_one(tmp_path, change):
+    root = v3.write(tmp_path, [12, 12])
+    path = root / "data/chunk-000/file-000.parquet"
+    table = pq.read_table(path)
+    numbers = [(place + 12) % 24 for place in range(24)]
+    changed = pa.array([change(number) for number in numbers])
+    table = table.drop_columns(["index"]) if "index" in table.column_names else table
+    pq.write_table(table.append_column("index", changed), path)
+    said = [told for told in open_foreign(root)[1].remarks if "were rows of two episodes exchanged" in told]
+    assert len(said) == (change(1) in (1, [1]))
+
+
 def test_a_late_camera_is_set_right_by_a_shift_and_no_other_is_touched(tmp_path):
     root = v3.write(tmp_path, [20], views=(v3.VIEW, "observation.images.side"))
     late = [max(0, number - 3) for number in range(20)]

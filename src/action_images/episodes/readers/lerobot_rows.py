@@ -4,6 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import EpisodeError
@@ -34,7 +35,10 @@ def _out_of_order(path: Path) -> int | None:
     table = read_table(path, optional=COLUMNS, columns=[])
     if set(COLUMNS) - set(table.column_names):
         return None
-    episodes, rows = (plain_numbers(table[name]).to_numpy() for name in COLUMNS)
+    columns = [plain_numbers(table[name]) for name in COLUMNS]
+    if any(column.null_count or not pa.types.is_integer(column.type) for column in columns):
+        return None
+    episodes, rows = (column.to_numpy() for column in columns)
     order = np.lexsort((rows, episodes))
     episodes, rows = episodes[order], rows[order]
     starts = np.flatnonzero(np.diff(episodes, prepend=episodes[:1] - 1))
