@@ -313,7 +313,9 @@ def test_rows_that_are_not_numbered_one_after_the_other_are_refused(tmp_path, nu
     assert second == list(range(12, 24))
 
 
-@pytest.mark.parametrize("change", [lambda number: number, str, lambda number: None, lambda number: [number]])
+@pytest.mark.parametrize(
+    "change", [lambda number: number, str, lambda _number: None, lambda number: [number]]
+)
 def test_rows_of_exchanged_episodes_are_told_by_an_index_that_is_one(tmp_path, change):
     root = v3.write(tmp_path, [12, 12])
     path = root / "data/chunk-000/file-000.parquet"
