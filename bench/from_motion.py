@@ -15,9 +15,8 @@ import math
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain, product
 from pathlib import Path
 from statistics import median
@@ -25,436 +24,41 @@ from typing import Any
 
 import numpy as np
 import torch
+from from_motion_faults import (
+    Change,
+    bent,
+    both,
+    bumped,
+    in_convention,
+    jittering,
+    late,
+    mirrored,
+    nothing,
+    off_by_episode,
+    rolling,
+    squeezed,
+    stale,
+    upright,
+)
+from from_motion_pictures import Pictures, followed_set, pictures_by_name
+from from_motion_scenes import SCENES, record_scenes
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from action_images.calibration.from_motion.clicks import Click
-from action_images.calibration.from_motion.conventions import read_poses
 from action_images.calibration.from_motion.gather import Gathered
 from action_images.calibration.from_motion.judge import judge
-from action_images.calibration.from_motion.kept import Seen, load, place_of, save
-from action_images.calibration.from_motion.pinhole import Pinhole, rotation_of
+from action_images.calibration.from_motion.kept import Seen
+from action_images.calibration.from_motion.pinhole import Pinhole
 from action_images.calibration.from_motion.predicted import distance_px, tool_points
 from action_images.calibration.from_motion.search import calibrate_from_motion
-from action_images.calibration.from_motion.tracks import Followed, Track, follow
 from action_images.calibration.from_motion.view import Asked
-from action_images.calibration.opencv import opencv
 from action_images.episodes.dataset import Dataset
-from action_images.episodes.episode import Episode, Frames, FramesInMemory, FramesSelected
-from action_images.episodes.video import VideoFrames, write_video
 from action_images.files import jsonl
 
 CONSOLE = Console(width=200)
 FLAGGED_PX = 3.0
-
-
-# --- recordings
-# -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Scene:
-    """Still cameras, and how large their pictures are."""
-
-    name: str
-    azimuth_deg: tuple[float, ...]
-    elevation_deg: float
-    distance: float
-    fov_deg: float
-    size: int
-    num_episodes: int
-
-
-SCENES = (
-    Scene("a", (-47.0, 31.0), 33.0, 1.03, 44.0, 256, 40),
-    Scene("b", (-28.0, 55.0), 45.0, 0.98, 41.0, 256, 24),
-    Scene("c", (8.0, 66.0), 27.0, 1.10, 50.0, 256, 24),
-    Scene("large", (40.0,), 35.0, 1.05, 42.0, 720, 8),
-)
-
-
-def record_scenes(out: Path, names: Sequence[str]) -> None:
-    """Record experts' episodes of all trained tasks before each scene's cameras."""
-    from action_images.benchmarks import DEFAULT, find_benchmark
-    from action_images.sim import LOOKS
-    from action_images.sim.cameras import Rig
-    from action_images.sim.record import RecordingConfig, record
-
-    tasks = find_benchmark(DEFAULT).trained
-    for place, scene in enumerate(SCENES):
-        if names and scene.name not in names:
-            continue
-        sectors = tuple((one, one) for one in scene.azimuth_deg)
-        elevation, distance, fov = (
-            (one, one) for one in (scene.elevation_deg, scene.distance, scene.fov_deg)
-        )
-        rig = Rig(sectors, elevation, distance, fov)
-        config = RecordingConfig(rig, LOOKS["train"], len(sectors), (scene.size, scene.size))
-        seeds = range(1000 * place, 1000 * place + scene.num_episodes)
-        wanted = [(tasks[number % len(tasks)], seed) for number, seed in enumerate(seeds)]
-        for one, succeeded in record(out / scene.name, wanted, config):
-            CONSOLE.print(scene.name, *one, "recorded" if succeeded else "failed")
-
-
-# --- pictures that are hard to follow
-# -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Spoilt:
-    """Frames of another video, changed as they are read."""
-
-    frames: Frames
-    change: Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.frames.size
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def read(self, indices: Sequence[int]) -> torch.Tensor:
-        return self.change(self.frames.read(indices), indices)
-
-
-def noisy(std: float, gain: float, frames: Frames) -> Frames:
-    """Gaussian noise in grey levels, after the light was reduced."""
-
-    def change(pictures: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
-        noise = [torch.randn(pictures.shape[1:], generator=torch.Generator().manual_seed(i)) for i in indices]
-        return (gain * pictures.float() + std * torch.stack(noise)).round().clamp(0, 255).to(torch.uint8)
-
-    return Spoilt(frames, change)
-
-
-def flickering(frames: Frames) -> Frames:
-    """Light that changes by a fifth, as of lamps and passing shadows."""
-
-    def change(pictures: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
-        gain = torch.tensor([1 + 0.2 * math.sin(1.3 * i) for i in indices])
-        return (gain[:, None, None, None] * pictures.float()).round().clamp(0, 255).to(torch.uint8)
-
-    return Spoilt(frames, change)
-
-
-def with_somebody(frames: Frames) -> Frames:
-    """A textured thing as large as a person's arm that wanders through the picture, before the robot too."""
-    height, width = frames.size
-    rows, columns = height // 2, width // 6
-    texture = torch.randint(0, 255, (3, rows // 6, columns // 6), generator=torch.Generator().manual_seed(0))
-    shown = torch.nn.functional.interpolate(texture[None].float(), (rows, columns))[0].to(torch.uint8)
-
-    def change(pictures: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
-        pictures = pictures.clone()
-        for picture, index in zip(pictures, indices, strict=True):
-            left = round((width - columns) * (0.5 + 0.5 * math.sin(0.08 * index)))
-            top = round((height - rows) * (0.5 + 0.5 * math.cos(0.05 * index)))
-            picture[:, top : top + rows, left : left + columns] = shown
-        return pictures
-
-    return Spoilt(frames, change)
-
-
-def exposed_long(frames: Frames) -> Frames:
-    """Each picture is the mean of two that follow one another: half of the time between every fourth."""
-    count = len(frames)
-
-    def change(pictures: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
-        after = frames.read([min(index + 1, count - 1) for index in indices])
-        return ((pictures.float() + after.float()) / 2).round().to(torch.uint8)
-
-    return Spoilt(frames, change)
-
-
-def compressed(crf: int, folder: Path, frames: Frames) -> Frames:
-    """Written as H.264 of low quality and read again."""
-    path = folder / "compressed.mp4"
-    path.unlink(missing_ok=True)
-    write_video(path, iter(frames.read(range(len(frames)))), 20.0, crf)
-    return FramesInMemory(VideoFrames(path).read(range(len(frames))))
-
-
-def smaller(side: int, frames: Frames) -> Frames:
-    """Reduced to so many rows and columns."""
-    cv2 = opencv()
-    pictures = [
-        cv2.resize(one.permute(1, 2, 0).numpy(), (side, side), interpolation=cv2.INTER_AREA)
-        for one in frames.read(range(len(frames)))
-    ]
-    return FramesInMemory(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2))
-
-
-def plain(frames: Frames) -> Frames:
-    """As they were rendered."""
-    return frames
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """How pictures are spoilt; every `every`-th frame is taken, `side` (None: unchanged) are rows and
-    columns."""
-
-    spoil: Callable[[Frames], Frames] = plain
-    every: int = 1
-    side: int | None = None
-
-
-def pictures_by_name(scratch: Path) -> dict[str, Pictures]:
-    """All ways to spoil pictures."""
-    return {
-        "as rendered": Pictures(),
-        "10 frames/s": Pictures(every=2),
-        "5 frames/s": Pictures(every=4),
-        "5 frames/s, long exposure": Pictures(exposed_long, every=4),
-        "noise of 4 levels": Pictures(partial(noisy, 4.0, 1.0)),
-        "noise of 12 levels": Pictures(partial(noisy, 12.0, 1.0)),
-        "a fifth of the light, noise of 3": Pictures(partial(noisy, 3.0, 0.2)),
-        "flickering light": Pictures(flickering),
-        "somebody in the picture": Pictures(with_somebody),
-        "compressed, crf 38": Pictures(partial(compressed, 38, scratch)),
-        "128 px": Pictures(partial(smaller, 128), side=128),
-        "96 px": Pictures(partial(smaller, 96), side=96),
-    }
-
-
-def followed_set(
-    dataset: Dataset, name: str, how: Pictures, cache: Path
-) -> tuple[list[Seen], dict[str, Pinhole]]:
-    """Every episode followed in such pictures, and the true cameras; what was followed is kept in `cache`."""
-    folder = cache / name.replace(" ", "_").replace("/", "_").replace(",", "")
-    seen, cameras = [], {}
-    for episode in dataset:
-        kept = load(place_of(folder, episode.id), ())
-        assert episode.trajectory is not None
-        poses = episode.trajectory.world_from_tool.matrix().double().numpy()[:: how.every]
-        for view in episode.views:
-            assert view.camera is not None
-            camera = view.camera if how.side is None else view.camera.resize(how.side, how.side)
-            cameras[view.name] = Pinhole.of(camera)
-        if kept is None:
-            one = _followed(episode, how, poses)
-            save(place_of(folder, episode.id), one, ())
-        else:
-            one = Seen(episode.id, episode.fps / how.every, poses, kept.sizes, kept.followed)
-        seen.append(one)
-    return seen, cameras
-
-
-def _followed(episode: Episode, how: Pictures, poses: np.ndarray) -> Seen:
-    followed, sizes = {}, {}
-    for view in episode.views:
-        frames = how.spoil(view.frames)
-        some = FramesSelected(frames, range(0, len(frames), how.every))
-        followed[view.name] = follow(some, episode.fps / how.every)
-        sizes[view.name] = frames.size
-    return Seen(episode.id, episode.fps / how.every, poses, sizes, followed)
-
-
-# --- poses and lenses that are wrong
-# --------------------------------------------------------------------------
-
-Change = Callable[[list[Seen], str, Pinhole, np.random.Generator], list[Seen]]
-"""Episodes with one view, its name and true camera, and chance, to the same with a fault."""
-
-
-def nothing(episodes: list[Seen], view: str, camera: Pinhole, rng: np.random.Generator) -> list[Seen]:
-    """No fault."""
-    del view, camera, rng
-    return episodes
-
-
-def off_by_episode(mm: float, degrees: float) -> Change:
-    """Each episode's poses are off by a constant, as where a robot is homed anew."""
-
-    def change(episodes: list[Seen], view: str, camera: Pinhole, rng: np.random.Generator) -> list[Seen]:
-        del view, camera
-        return [replace(one, poses=_moved(one.poses, mm, degrees, rng, each=False)) for one in episodes]
-
-    return change
-
-
-def jittering(mm: float) -> Change:
-    """Each pose is off by its own error."""
-
-    def change(episodes: list[Seen], view: str, camera: Pinhole, rng: np.random.Generator) -> list[Seen]:
-        del view, camera
-        return [replace(one, poses=_moved(one.poses, mm, 0.0, rng, each=True)) for one in episodes]
-
-    return change
-
-
-def _moved(
-    path: np.ndarray, mm: float, degrees: float, rng: np.random.Generator, *, each: bool
-) -> np.ndarray:
-    count = len(path) if each else 1
-    path = path.copy()
-    path[:, :3, 3] += 1e-3 * mm * rng.normal(size=(count, 3))
-    turn = rotation_of(np.radians(degrees) * rng.normal(size=3))
-    path[:, :3, :3] = turn @ path[:, :3, :3]
-    return path
-
-
-def stale(episodes: list[Seen], view: str, camera: Pinhole, rng: np.random.Generator) -> list[Seen]:
-    """Every fourth pose is the one before over again."""
-    del view, camera, rng
-    changed = []
-    for one in episodes:
-        path = one.poses.copy()
-        path[3::4] = path[2::4][: len(path[3::4])]
-        changed.append(replace(one, poses=path))
-    return changed
-
-
-def late(frames: float) -> Change:
-    """The pictures are late: poses are those of so many frames later."""
-
-    def change(episodes: list[Seen], view: str, camera: Pinhole, rng: np.random.Generator) -> list[Seen]:
-        del view, camera, rng
-        return [
-            replace(one, poses=_between(one.poses, np.arange(len(one.poses)) + frames)) for one in episodes
-        ]
-
-    return change
-
-
-def _between(path: np.ndarray, times: np.ndarray) -> np.ndarray:
-    inside = np.clip(times, 0, len(path) - 1)
-    before = np.minimum(inside.astype(int), len(path) - 2)
-    share = (inside - before)[:, None, None]
-    mixed = path[before] * (1 - share) + path[before + 1] * share
-    left, _, right = np.linalg.svd(mixed[:, :3, :3])
-    mixed[:, :3, :3] = left @ right
-    return mixed
-
-
-def in_convention(name: str) -> Change:
-    """The poses are declared in another convention than they are written in."""
-
-    def change(episodes: list[Seen], view: str, camera: Pinhole, rng: np.random.Generator) -> list[Seen]:
-        del view, camera, rng
-        return [replace(one, poses=read_poses([one.poses], name)[0]) for one in episodes]
-
-    return change
-
-
-def upright(episodes: list[Seen], view: str, camera: Pinhole, rng: np.random.Generator) -> list[Seen]:
-    """The tool never tilts: tracks are what the hand's points would show then."""
-    points = rng.uniform([-0.05, -0.05, -0.13], [0.05, 0.05, 0.01], (12, 3))
-    changed = []
-    for one in episodes:
-        path = one.poses.copy()
-        heading = np.arctan2(path[:, 1, 0], path[:, 0, 0])
-        c, s, zero = np.cos(heading), np.sin(heading), np.zeros(len(path))
-        rows = np.stack([c, s, zero, s, -c, zero, zero, zero, zero - 1], -1)
-        path[:, :3, :3] = rows.reshape(-1, 3, 3)
-        tracks = []
-        for start in range(0, len(path) - 20, 20):
-            part = slice(start, start + 20)
-            for point in points:
-                pixels = camera.project(path[part, :3, :3] @ point + path[part, :3, 3])[0]
-                tracks.append(
-                    Track(np.arange(start, start + 20), pixels + 0.3 * rng.normal(size=pixels.shape))
-                )
-        followed = replace(one.followed[view], tracks=tuple(tracks))
-        changed.append(replace(one, poses=path, followed={view: followed}))
-    return changed
-
-
-def bumped(degrees: float) -> Change:
-    """After two thirds of the episodes the camera is turned about its own centre."""
-
-    def change(episodes: list[Seen], view: str, camera: Pinhole, rng: np.random.Generator) -> list[Seen]:
-        axis = rng.normal(size=3)
-        turn = rotation_of(np.radians(degrees) * axis / np.linalg.norm(axis))
-        first = 2 * len(episodes) // 3
-        moved = [_tracks_changed(one, view, partial(_turned, camera, turn)) for one in episodes[first:]]
-        return [*episodes[:first], *moved]
-
-    return change
-
-
-def _turned(camera: Pinhole, turn: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    rays = np.concatenate([(pixels - camera.centre) / camera.focal, np.ones((len(pixels), 1))], -1) @ turn.T
-    return camera.focal * rays[:, :2] / rays[:, 2:] + camera.centre
-
-
-def bent(radial: float) -> Change:
-    """A lens with k1."""
-
-    def change(episodes: list[Seen], view: str, camera: Pinhole, rng: np.random.Generator) -> list[Seen]:
-        del rng
-        return [_tracks_changed(one, view, partial(_bent, camera, radial)) for one in episodes]
-
-    return change
-
-
-def _bent(camera: Pinhole, radial: float, pixels: np.ndarray) -> np.ndarray:
-    flat = (pixels - camera.centre) / camera.focal
-    return camera.focal * flat * (1 + radial * (flat**2).sum(-1, keepdims=True)) + camera.centre
-
-
-def squeezed(episodes: list[Seen], view: str, camera: Pinhole, aspect: float) -> tuple[list[Seen], Pinhole]:
-    """Pictures squeezed towards their middle column so that fx / fy is `aspect`, and their true camera."""
-
-    def change(pixels: np.ndarray) -> np.ndarray:
-        return (pixels - camera.centre) * [aspect, 1.0] + camera.centre
-
-    truth = replace(camera, focal=camera.focal * math.sqrt(aspect), aspect=aspect)
-    return [_tracks_changed(one, view, change) for one in episodes], truth
-
-
-def rolling(share: float) -> Change:
-    """A rolling shutter: rows are read one after the other, in this share of the time between pictures."""
-
-    def change(episodes: list[Seen], view: str, camera: Pinhole, rng: np.random.Generator) -> list[Seen]:
-        del rng
-        height = 2 * camera.centre[1]
-        return [_rolled(one, view, share, height) for one in episodes]
-
-    return change
-
-
-def _rolled(one: Seen, view: str, share: float, height: float) -> Seen:
-    old = one.followed[view]
-    tracks = [Track(track.frames, _read_late(track, share, height)) for track in old.tracks]
-    return replace(one, followed={view: Followed(tuple(tracks), old.looked_at, old.motion)})
-
-
-def _read_late(track: Track, share: float, height: float) -> np.ndarray:
-    """Where a feature is seen when its row is read, as fast as it moves in the picture."""
-    if len(track.frames) < 2:
-        return track.pixels
-    speed = np.gradient(track.pixels, track.frames, axis=0)
-    return track.pixels + share * (track.pixels[:, 1:] / height - 0.5) * speed
-
-
-def mirrored(episodes: list[Seen], view: str, camera: Pinhole, rng: np.random.Generator) -> list[Seen]:
-    """The pictures are mirrored."""
-    del rng
-    width = 2 * camera.centre[0]
-    flip = np.array([-1.0, 1.0])
-    return [_tracks_changed(one, view, lambda pixels: pixels * flip + [width, 0.0]) for one in episodes]
-
-
-def _tracks_changed(one: Seen, view: str, change: Callable[[np.ndarray], np.ndarray]) -> Seen:
-    tracks = [Track(track.frames, change(track.pixels)) for track in one.followed[view].tracks]
-    old = one.followed[view]
-    return replace(one, followed={view: Followed(tuple(tracks), old.looked_at, old.motion)})
-
-
-def both(first: Change, second: Change) -> Change:
-    """Two faults at once."""
-
-    def change(episodes: list[Seen], view: str, camera: Pinhole, rng: np.random.Generator) -> list[Seen]:
-        return second(first(episodes, view, camera, rng), view, camera, rng)
-
-    return change
-
-
-# --- cases
-# ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -472,7 +76,7 @@ class Case:
     num_clicks: int = 0
     radial: bool = False
     aspect: float = 1.0
-    scenes: tuple[str, ...] = ("a", "b", "c")
+    scenes: tuple[str, ...] = ("a", "b", "c", "d")
 
 
 CASES = (
@@ -487,6 +91,7 @@ CASES = (
     Case("5 frames/s", "5 frames/s", num_episodes=24),
     Case("5 frames/s, long exposure", "5 frames/s, long exposure", num_episodes=24),
     Case("720 px, 8 episodes", num_episodes=8, scenes=("large",)),
+    Case("60 frames/s", scenes=("fast",)),
     Case("poses off by 3 mm, .6 deg an episode", change=off_by_episode(3, 0.6)),
     Case("poses off by 5 mm, 1 deg an episode", change=off_by_episode(5, 1.0)),
     Case("poses jitter by 1 mm", change=jittering(1)),
@@ -664,10 +269,6 @@ def errors(camera: Pinhole, truth: Pinhole, points: np.ndarray) -> dict[str, flo
         "deg": round(math.degrees(math.acos(min(1.0, max(-1.0, cosine)))), 3),
         "focal": round(100 * (camera.focal / truth.focal - 1), 2),
     }
-
-
-# --- the table
-# ------------------------------------------------------------------------------------------------
 
 
 def table(paths: Sequence[Path]) -> None:

@@ -1,14 +1,19 @@
 """What cameras from motion are worth: policies trained on them beside policies trained on the true cameras.
 
     python bench/from_motion_use.py --out use                           # `debug` on reach_target
-    python bench/from_motion_use.py --out use-tiny --recipe tiny --options "--minutes 120"
+    python bench/from_motion_use.py --out use-tiny --recipe tiny --options "--num-steps 600"
+    python bench/from_motion_use.py --out use --policy shipped          # trains nothing
     python bench/from_motion_use.py --out use-mw --recorded metaworld --clicks 6 --cameras-only
 
 Demonstrations before cameras that stand still lose their calibration: videos, poses and words remain
 (`recordings`). `calibrate from_motion` locates the cameras, and `import` makes a set with them and one with
 the true ones. The two differ in nothing else. Policies learn from each with the same seeds, then drive the
-same new scenes before the true cameras. Every step is a command, printed as it runs; a stopped run goes on.
+same new scenes before the true cameras, rendered as large as the recordings. The table is printed after each
+seed. Every step is a command, printed as it runs; a stopped run goes on.
 `--recorded` takes a set that `record --rig fixed` made before, of another world for example.
+
+With `--policy` nothing is trained. That policy drives the scenes three times, told the true cameras, the
+found ones, and the true ones turned by `TURNED_DEG` (a control: the task must need right cameras).
 """
 
 import argparse
@@ -18,6 +23,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -30,10 +37,19 @@ from action_images.episodes.cameras_file import load_cameras, save_cameras
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.trajectory_file import save_trajectory
 from action_images.episodes.video import write_video
+from action_images.evaluation.closed_loop import EvaluationConfig, evaluate
+from action_images.evaluation.protocols import protocol_named
 from action_images.evaluation.statistics import bootstrap_interval, wilson_interval
 from action_images.evaluation.trial import load_trials
+from action_images.geometry import Camera, Pose
+from action_images.geometry.rotation import from_rotation_vector
+from action_images.policies import NamedPolicy, policy_named
+from action_images.robot import Observation, Plan, Policy
+from action_images.structs import stack
 
-TRUE, FOUND = "true", "found"
+TRUE, FOUND, TURNED = "true", "found", "turned"
+TURNED_DEG = 2.0
+"""Each camera of the control is turned so far about its own vertical axis."""
 CLICK_ERROR_PX = 1.0
 """Standard deviation of made clicks along each axis."""
 
@@ -110,26 +126,96 @@ def camera_errors(recorded: Path, out: Path) -> None:
 
 def successes(out: Path, kind: str, seeds: Sequence[int]) -> dict[tuple[str, int], list[bool]]:
     """By scene, the results of the policies of all seeds."""
+    return by_scene(*(out / f"results-{kind}-{seed}" for seed in seeds))
+
+
+def by_scene(*folders: Path) -> dict[tuple[str, int], list[bool]]:
+    """By scene, the results in these folders."""
     found: dict[tuple[str, int], list[bool]] = {}
-    for seed in seeds:
-        for trial in load_trials(out / f"results-{kind}-{seed}"):
-            found.setdefault(trial.key, []).append(trial.succeeded)
+    for trial in chain.from_iterable(map(load_trials, folders)):
+        found.setdefault(trial.key, []).append(trial.succeeded)
     return found
 
 
 def table(results: Mapping[str, Mapping[tuple[str, int], list[bool]]]) -> None:
     """Print the successes of each kind, and the difference with an interval over scenes."""
-    for kind, by_scene in results.items():
-        every = list(chain.from_iterable(by_scene.values()))
+    for kind, scenes in results.items():
+        every = list(chain.from_iterable(scenes.values()))
         low, high = wilson_interval(sum(every), len(every))
-        by_seed = [sum(those) for those in zip(*by_scene.values(), strict=True)]
+        by_seed = [sum(those) for those in zip(*scenes.values(), strict=True)]
         rate = f"{100 * sum(every) / len(every):.1f} % ({100 * low:.1f} to {100 * high:.1f})"
         print(f"{kind} cameras: {sum(every)} of {len(every)}, {rate}; by seed {by_seed}")
-    keys = sorted(results[TRUE].keys() & results[FOUND].keys())
-    apart = torch.tensor([np.mean(results[FOUND][key]) - np.mean(results[TRUE][key]) for key in keys])
-    low, high = bootstrap_interval(lambda items: float(apart[items].mean()), len(keys), num_draws=5000)
-    points = f"{100 * float(apart.mean()):+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
-    print(f"found minus true: {points}, bootstrap over {len(keys)} scenes")
+    for kind, scenes in results.items():
+        if kind == TRUE:
+            continue
+        keys = sorted(results[TRUE].keys() & scenes.keys())
+        apart = torch.tensor([np.mean(scenes[key]) - np.mean(results[TRUE][key]) for key in keys])
+        low, high = bootstrap_interval(partial(_mean_of, apart), len(keys), num_draws=5000)
+        points = f"{100 * float(apart.mean()):+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+        better, worse = int((apart > 0).sum()), int((apart < 0).sum())
+        print(
+            f"{kind} minus true: {points}, bootstrap over {len(keys)} scenes, {better} better, {worse} worse"
+        )
+
+
+def _mean_of(values: torch.Tensor, items: torch.Tensor) -> float:
+    return float(values[items].mean())
+
+
+@dataclass(frozen=True)
+class Told:
+    """A policy that is told these cameras (axis: view) in place of the ones that it sees through."""
+
+    policy: Policy
+    cameras: Camera
+
+    def plan(self, observation: Observation) -> Plan:
+        """The policy's plan."""
+        height, width = observation.images.shape[-2:]
+        return self.policy.plan(replace(observation, cameras=self.cameras.resize(height, width)))
+
+
+@dataclass(frozen=True)
+class MakeTold:
+    """Makes a policy and tells it these cameras."""
+
+    policy: NamedPolicy
+    cameras: Camera
+
+    def __call__(self) -> Policy:
+        return Told(self.policy.make(), self.cameras)
+
+
+def turned(camera: Camera) -> Camera:
+    """The camera, turned by `TURNED_DEG` about its own vertical axis."""
+    turn = from_rotation_vector(torch.tensor([0.0, math.radians(TURNED_DEG), 0.0]))
+    pose = camera.world_from_camera
+    return replace(camera, world_from_camera=Pose(pose.rotation @ turn, pose.translation))
+
+
+def _of_task(scenes: Mapping[tuple[str, int], list[bool]], task: str) -> dict[tuple[str, int], list[bool]]:
+    return {key: succeeded for key, succeeded in scenes.items() if key[0] == task}
+
+
+def drive_told(out: Path, named: str, tasks: Sequence[str], *, trials: int, size: int, workers: int) -> None:
+    """A policy that exists drives the scenes, told true, found and turned cameras; prints the table."""
+    truth, found = (load_cameras(out / name) for name in ("true.json", "calibration/cameras.json"))
+    told = {TRUE: truth, FOUND: found, TURNED: {name: turned(one) for name, one in truth.items()}}
+    policy = policy_named(named)
+    protocol = replace(protocol_named("in_domain"), tasks=tuple(tasks), rig="fixed")
+    for kind, cameras in told.items():
+        make = MakeTold(policy, stack([cameras[name] for name in truth]))
+        label = f"{policy.name} told {kind} cameras"
+        config = EvaluationConfig("in_domain", protocol, label, make, len(truth), (size, size), policy.clips)
+        for number, _ in enumerate(evaluate(config, out / f"told-{kind}", trials, num_workers=workers), 1):
+            print(f"\r{label}: {number}", end="", flush=True)
+        print()
+    results = {kind: by_scene(out / f"told-{kind}") for kind in told}
+    for task in tasks:
+        print(task)
+        table({kind: _of_task(scenes, task) for kind, scenes in results.items()})
+    print("all")
+    table(results)
 
 
 def main() -> None:
@@ -143,9 +229,10 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=200)
     parser.add_argument("--every", type=int, default=1, help="of `record`: 1 gives 20 frames a second")
     parser.add_argument("--size", type=int, default=256, help="of the recordings, px")
-    parser.add_argument("--train-size", type=int, default=64, help="of the sets and of evaluation, px")
+    parser.add_argument("--train-size", type=int, default=64, help="of the sets that policies learn from, px")
     parser.add_argument("--clicks", type=int, default=0, help="clicks in each view, off by 1 px")
     parser.add_argument("--recorded", type=Path, help="a set with still cameras, in place of `record`")
+    parser.add_argument("--policy", help="a folder of models or `shipped`, told the cameras; trains nothing")
     parser.add_argument("--cameras-only", action="store_true", help="train and evaluate nothing")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=60)
@@ -155,10 +242,19 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     recordings, calibration = out / "recordings", out / "calibration"
     recorded = asked.recorded or out / "recorded"
-    seeds = range(asked.seeds)
     workers, trials_by = ("--workers", asked.workers), ("--workers", max(1, asked.workers))
     if asked.recorded is None:
-        how = ("--rig", "fixed", "--size", asked.size, "--every", asked.every, *trials_by)
+        how = (
+            "--rig",
+            "fixed",
+            "--size",
+            asked.size,
+            "--every",
+            asked.every,
+            "--x264",
+            "superfast",
+            *trials_by,
+        )
         run("record", "--task", *asked.task, "--episodes", asked.episodes, *how, "--out", recorded)
     if not recordings.is_dir():
         strip(recorded, recordings)
@@ -171,19 +267,24 @@ def main() -> None:
     camera_errors(recorded, out)
     if asked.cameras_only:
         return
+    if asked.policy:
+        much = {"trials": asked.trials, "size": asked.size, "workers": asked.workers}
+        drive_told(out, asked.policy, asked.task, **much)
+        return
     side = (asked.train_size, asked.train_size)
     for kind, file in ((TRUE, out / "true.json"), (FOUND, calibration / "cameras.json")):
         shutil.copy(file, recordings / "cameras.json")
         run("import", recordings, "--size", *side, *workers, "--out", out / f"set-{kind}")
         (recordings / "cameras.json").unlink()
-        for seed in seeds:
+    for seed in range(asked.seeds):
+        for kind in (TRUE, FOUND):
             run_folder, results = out / f"run-{kind}-{seed}", out / f"results-{kind}-{seed}"
-            options = ("--seed", seed, *shlex.split(asked.options))
+            options = ("--seed", seed, "--frames-cache", out / "frames", *shlex.split(asked.options))
             run("train", asked.recipe, "--data", out / f"set-{kind}", *options, "--out", run_folder)
             scenes = ("--task", *asked.task, "--rig", "fixed", "--trials", asked.trials)
-            spare = ("--size", asked.train_size, "--no-films", "--no-ceiling", *trials_by)
+            spare = ("--size", asked.size, "--no-films", "--no-ceiling", *trials_by)
             run("evaluate", "--policy", run_folder / "model", *scenes, *spare, "--out", results)
-    table({kind: successes(out, kind, seeds) for kind in (TRUE, FOUND)})
+        table({kind: successes(out, kind, range(seed + 1)) for kind in (TRUE, FOUND)})
 
 
 if __name__ == "__main__":
