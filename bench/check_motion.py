@@ -18,9 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from from_motion_faults import Change, bumped, squeezed
 
 from action_images.calibration.from_motion.compare import Compared, compare_gathered
 from action_images.calibration.from_motion.gather import Followable, Gathered, gather
+from action_images.calibration.from_motion.kept import Seen
+from action_images.calibration.from_motion.pinhole import Pinhole
 from action_images.episodes.dataset import Dataset
 from action_images.evaluation.statistics import wilson_interval
 from action_images.files import jsonl
@@ -73,11 +76,39 @@ def off_centre(pixels: float, right: Planted, rng: np.random.Generator) -> Plant
     return gathered, moved
 
 
+def in_pictures(change: Change, right: Planted, rng: np.random.Generator) -> Planted:
+    """The pictures of each view are changed, not its declared camera."""
+    gathered, cameras = right
+    seen = {
+        name: change(list(gathered.episodes), name, Pinhole.of(camera), rng)
+        for name, camera in cameras.items()
+    }
+    episodes = []
+    for place, one in enumerate(gathered.episodes):
+        followed = {name: those[place].followed[name] for name, those in seen.items()}
+        episodes.append(replace(one, followed=followed))
+    return replace(gathered, episodes=episodes), cameras
+
+
+def pressed(aspect: float) -> Change:
+    """Pictures squeezed from side to side."""
+
+    def change(episodes: list[Seen], view: str, camera: Pinhole, rng: np.random.Generator) -> list[Seen]:
+        del rng
+        return squeezed(episodes, view, camera, aspect)[0]
+
+    return change
+
+
 FAULTS: dict[str, Plant] = {
     "nothing": nothing,
     **{f"tool off by {cm} cm": partial(tool_off, cm / 100) for cm in (1, 2, 5)},
     **{f"cameras turned by {deg} degrees": partial(cameras_turned, deg) for deg in (0.5, 1.0, 2.0)},
     **{f"principal points off by {px} px": partial(off_centre, px) for px in (5, 10)},
+    **{
+        f"pictures squeezed to {share:g}": partial(in_pictures, pressed(share)) for share in (0.95, 0.9, 0.75)
+    },
+    **{f"the last third turned by {deg:g} degrees": partial(in_pictures, bumped(deg)) for deg in (1.0, 3.0)},
 }
 
 
@@ -100,6 +131,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("check_motion.jsonl"))
     parser.add_argument("--sets", type=int, default=10, help="drawn from each recording")
     parser.add_argument("--minutes", type=float, default=14)
+    parser.add_argument("--faults", nargs="*", default=[""], help="parts of the names of what is planted")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     records = jsonl.load(arguments.results) if arguments.results.is_file() else []
@@ -108,6 +140,8 @@ def main() -> None:
     for path in arguments.recordings:
         for number, right in sets_of(path, arguments.sets):
             for name, plant in FAULTS.items():
+                if not any(part in name for part in arguments.faults):
+                    continue
                 if (path.name, number, name) in done or time.monotonic() - began > 60 * arguments.minutes:
                     continue
                 planted, cameras = plant(right, np.random.default_rng(1000 + number))

@@ -38,6 +38,7 @@ from from_motion_faults import (
     rolling,
     squeezed,
     stale,
+    unturned,
     upright,
 )
 from from_motion_pictures import Pictures, followed_set, pictures_by_name
@@ -92,6 +93,7 @@ CASES = (
     Case("5 frames/s, long exposure", "5 frames/s, long exposure", num_episodes=24),
     Case("720 px, 8 episodes", num_episodes=8, scenes=("large",)),
     Case("60 frames/s", scenes=("fast",)),
+    Case("a glossy hand", scenes=("glossy",)),
     Case("poses off by 3 mm, .6 deg an episode", change=off_by_episode(3, 0.6)),
     Case("poses off by 5 mm, 1 deg an episode", change=off_by_episode(5, 1.0)),
     Case("poses jitter by 1 mm", change=jittering(1)),
@@ -104,6 +106,8 @@ CASES = (
     *(Case(f"squeezed to {aspect:g}", aspect=aspect) for aspect in (0.75, 0.9, 0.95, 1.1)),
     Case("the tool never tilts", change=upright),
     Case("the tool never tilts, 3 clicks", change=upright, num_clicks=3),
+    Case("the tool never turns", change=unturned),
+    Case("the tool never turns, 6 clicks", change=unturned, num_clicks=6),
     Case("camera bumped by 1 deg", change=bumped(1.0)),
     Case("camera bumped by 3 deg", change=bumped(3.0)),
     *(Case(f"pictures late by {frames:g}", change=late(frames)) for frames in (0.25, 0.5, 1.0, 3.0, -2.0)),
@@ -196,7 +200,7 @@ def one_run(run: Run, everything: list[Seen], cameras: dict[str, Pinhole]) -> di
     changed = run.case.change(episodes, name, truth, rng)
     if run.case.aspect != 1:
         changed, truth = squeezed(changed, name, truth, run.case.aspect)
-    if run.case.change is upright:
+    if run.case.change in (upright, unturned):
         points = tool_points([one.poses for one in changed])
     asked = Asked(radial=run.case.radial, clicks=clicks(changed, name, truth, run.case.num_clicks, rng))
     gathered = Gathered(changed, num_episodes=count)

@@ -1,7 +1,7 @@
 """Poses and lenses that are wrong, for `from_motion.py`."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -97,26 +97,40 @@ def in_convention(name: str) -> Change:
 
 
 def upright(episodes: list[Seen], view: str, camera: Pinhole, rng: np.random.Generator) -> list[Seen]:
-    """The tool never tilts: tracks are what the hand's points would show then."""
+    """The tool never tilts."""
+    return [_seen_by_hand(one, view, camera, points, rng) for one, points in _hands(episodes, rng, turn=1.0)]
+
+
+def unturned(episodes: list[Seen], view: str, camera: Pinhole, rng: np.random.Generator) -> list[Seen]:
+    """The tool never turns at all."""
+    return [_seen_by_hand(one, view, camera, points, rng) for one, points in _hands(episodes, rng, turn=0.0)]
+
+
+def _hands(
+    episodes: list[Seen], rng: np.random.Generator, *, turn: float
+) -> Iterator[tuple[Seen, np.ndarray]]:
+    """Each episode with a tool that points down and keeps a share of its heading; the points of its hand."""
     points = rng.uniform([-0.05, -0.05, -0.13], [0.05, 0.05, 0.01], (12, 3))
-    changed = []
     for one in episodes:
         path = one.poses.copy()
-        heading = np.arctan2(path[:, 1, 0], path[:, 0, 0])
+        heading = turn * np.arctan2(path[:, 1, 0], path[:, 0, 0])
         c, s, zero = np.cos(heading), np.sin(heading), np.zeros(len(path))
         rows = np.stack([c, s, zero, s, -c, zero, zero, zero, zero - 1], -1)
         path[:, :3, :3] = rows.reshape(-1, 3, 3)
-        tracks = []
-        for start in range(0, len(path) - 20, 20):
-            part = slice(start, start + 20)
-            for point in points:
-                pixels = camera.project(path[part, :3, :3] @ point + path[part, :3, 3])[0]
-                tracks.append(
-                    Track(np.arange(start, start + 20), pixels + 0.3 * rng.normal(size=pixels.shape))
-                )
-        followed = replace(one.followed[view], tracks=tuple(tracks))
-        changed.append(replace(one, poses=path, followed={view: followed}))
-    return changed
+        yield replace(one, poses=path), points
+
+
+def _seen_by_hand(
+    one: Seen, view: str, camera: Pinhole, points: np.ndarray, rng: np.random.Generator
+) -> Seen:
+    """Tracks are what the hand's points would show, off by .3 px."""
+    tracks = []
+    for start in range(0, len(one.poses) - 20, 20):
+        part = slice(start, start + 20)
+        for point in points:
+            pixels = camera.project(one.poses[part, :3, :3] @ point + one.poses[part, :3, 3])[0]
+            tracks.append(Track(np.arange(start, start + 20), pixels + 0.3 * rng.normal(size=pixels.shape)))
+    return replace(one, followed={view: replace(one.followed[view], tracks=tuple(tracks))})
 
 
 def bumped(degrees: float) -> Change:

@@ -24,7 +24,10 @@ CONSOLE = Console(width=200)
 
 @dataclass(frozen=True)
 class Scene:
-    """Still cameras, how large their pictures are, and how many they take in a control step of 1/20 s."""
+    """Still cameras, how large their pictures are, and how many they take in a control step of 1/20 s.
+
+    `is_glossy`: the lamp is reflected by all surfaces, in places that move over them.
+    """
 
     name: str
     azimuth_deg: tuple[float, ...]
@@ -34,6 +37,7 @@ class Scene:
     size: int
     num_episodes: int
     per_step: int = 1
+    is_glossy: bool = False
 
     @property
     def rig(self) -> Rig:
@@ -50,6 +54,7 @@ SCENES = (
     Scene("large", (40.0,), 35.0, 1.05, 42.0, 720, 8),
     Scene("d", (-60.0, 25.0), 38.0, 1.00, 46.0, 256, 24),
     Scene("fast", (-47.0, 31.0), 33.0, 1.03, 44.0, 256, 16, per_step=3),
+    Scene("glossy", (-47.0, 31.0), 33.0, 1.03, 44.0, 256, 16, is_glossy=True),
 )
 
 
@@ -61,6 +66,7 @@ class Filming(RecordingConfig):
     """
 
     per_step: int = 1
+    is_glossy: bool = False
 
     @property
     def fps(self) -> float:
@@ -69,10 +75,13 @@ class Filming(RecordingConfig):
 
     def demonstration(self, task: str, seed: int) -> Episode | None:
         """The expert's demonstration of a seed; None if it failed."""
-        if self.per_step == 1:
+        if self.per_step == 1 and not self.is_glossy:
             return super().demonstration(task, seed)
         environment = self.environment(task)
-        film = Film(environment, 1, environment.reset(seed))
+        environment.begin(seed)
+        if self.is_glossy:
+            environment.world.model.light_specular[:] = 1.0
+        film = Film(environment, 1, environment.observation())
         for _ in between(environment, demonstrate(environment, self.hold), self.per_step):
             film.after_step()
         done = environment.succeeded() and film.num_frames > 1
@@ -99,8 +108,8 @@ def record_scenes(out: Path, names: Sequence[str]) -> None:
     for place, scene in enumerate(SCENES):
         if names and scene.name not in names:
             continue
-        size = (scene.size, scene.size)
-        config = Filming(scene.rig, LOOKS["train"], len(scene.azimuth_deg), size, per_step=scene.per_step)
+        size, kind = (scene.size, scene.size), {"per_step": scene.per_step, "is_glossy": scene.is_glossy}
+        config = Filming(scene.rig, LOOKS["train"], len(scene.azimuth_deg), size, **kind)
         seeds = range(1000 * place, 1000 * place + scene.num_episodes)
         wanted = [(tasks[number % len(tasks)], seed) for number, seed in enumerate(seeds)]
         for one, succeeded in record(out / scene.name, wanted, config):

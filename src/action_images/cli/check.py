@@ -91,8 +91,7 @@ def _hold_against_motion(dataset: Path, verdict: "Verdict", workers: int, most: 
     except ActionImagesError as error:
         verdict.verified += f" Not held against motion: {error}."
         return
-    cause = "the camera, or the tool's poses in its world, are off; 'calibrate from_motion' finds the camera"
-    off = [f"{one.sentence()}; {cause}" for one in compared if one.is_off]
+    off = [f"{one.sentence()}; {one.cure()}" for one in compared if one.is_off]
     verdict.findings += [Finding("warning", "calibration", "", message) for message in off]
     said = "; ".join(one.sentence() for one in compared if not one.is_off)
     verdict.verified += f" By motion: {said}." if said else ""

@@ -30,7 +30,7 @@ MIRRORED = "mirrored"
 CONVENTION = "convention"
 """The kinds of finding that --apply corrects."""
 LEAST_AGREEMENT = 0.12
-PIXEL_SHAPE = "pixel shape"
+PIXEL_SHAPE, FEW_POINTS = "pixel shape", "few points"
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _of_view(result: ViewResult) -> Iterator[Finding]:
             "give more episodes, larger pictures, or a view that shows the hand; a camera on the arm cannot "
             f"be found so{_squeezed(result)}"
         )
-        yield finding("refused", "few points", f"{seen}, but {points}; {cure}")
+        yield finding("refused", FEW_POINTS, f"{seen}, but {points}; {cure}")
     yield from _of_poses(result, finding)
     if result.predicted is not None:
         yield from _of_error(result, finding)
@@ -143,7 +143,11 @@ def _of_view(result: ViewResult) -> Iterator[Finding]:
 
 
 def _squeezed(result: ViewResult) -> str:
-    """A possible cause that no measure tells, unless the pixels' shape was given."""
+    """A possible cause: another shape of pixels that fits the tracks, or one that no measure tells."""
+    shape = result.pixel_shape
+    if shape is not None and shape.is_wrong:
+        found = f"fx / fy = {shape.found:.3f} +- {shape.found * shape.error:.3f}"
+        return f"; {found} fits better than {shape.assumed:.3f}: were the pictures squeezed? Give --aspect"
     if result.solved is not None and result.camera.aspect != 1:
         return ""
     return "; pixels are taken for square: pictures that were squeezed need --aspect, their fx / fy"

@@ -157,11 +157,12 @@ def calibrate_view(view: ViewTracks, best: Trial, asked: Asked) -> ViewResult:
         solved = whole
         label = _on_tool(solved, seen)
         miss = _miss_px(solved, seen, label)
-    predicted = shape = None
+    options = {"free": asked.free, "clicks": clicks}
+    predicted = None
     if solved.num_shared >= LEAST_SHARED:
-        options = {"free": asked.free, "clicks": clicks}
         predicted = predict(solved, seen, paths, held_out_px=held_out_px, **options)
-        shape = pixel_shape(solved, seen, view.size, seed=asked.seed, **options)
+    # A wrong fx / fy may be why no points are shared.
+    shape = pixel_shape(solved, seen, view.size, seed=asked.seed, **options)
     return replace(
         base,
         solved=solved,
