@@ -139,6 +139,7 @@ def test_words_that_a_program_wrote_are_taken_as_they_stand_and_said(tmp_path, t
         ("data/pick_up", True),
         ("pousse jusqu'Ã\xa0 la balle", True),
         ("pick &quot;it&quot; up", True),
+        ("N/A", False),  # a placeholder, which is no instruction at all
         ("stack", False),
         ("pick up the 2nd cup", False),
         ("pousse jusqu'à la balle", False),

@@ -59,7 +59,9 @@ NO_WORDS = re.compile(
 
 def is_code(text: str | None) -> bool:
     """Whether an instruction is code in place of words: a list, a name, letters of another encoding."""
-    return text is not None and NO_WORDS.fullmatch(text.strip()) is not None
+    if text is None or says_nothing(text):
+        return False
+    return NO_WORDS.fullmatch(text.strip()) is not None
 
 
 @dataclass(frozen=True)
