@@ -5,8 +5,9 @@ denoiser on canvases that are ready, `steps` adds encoding, clipping, optimizer 
 with one worker process on the same cores. Each turn measures the three one after the other on the same
 steps; ratios are the median over turns. `ways` runs the loop in several ways by turns in one process, each
 with a worker of its own: as `tiny` once was (cells of 16 px, batches of 16, frames decoded for each sample),
-with one change after the other: decoded frames from a cache, cells of 32 px with finer tokens for the last
-layer, batches as they are now, passes in bfloat16. `processes` trains with one thread in each of one and two
+with one change after the other: decoded
+frames from a cache, cells of 32 px with finer tokens for the last layer, batches as they are now, passes in
+bfloat16, steps that hold one kind of samples. `processes` trains with one thread in each of one and two
 processes: the same batch, shared out; the second half of a run.
 """
 
@@ -44,8 +45,8 @@ from action_images.training.train import Run
 
 CONSOLE = Console()
 TURNS = 5
-SAMPLES_A_TURN = 288
-"""Of each way."""
+SAMPLES_A_TURN = 480
+"""Of each way: a block of sorted steps."""
 SMALL_CELLS = {
     "output_split": None,
     "patch_size": [1, 2, 2],
@@ -126,13 +127,15 @@ def ways(recipe: Recipe, root: Path) -> dict[str, Recipe]:
     """The recipe without a frames cache, and with one change after the other."""
     tiny = PRESETS["tiny"]
     PRESETS["tiny, small cells"] = replace(tiny, transformer={**tiny.transformer, **SMALL_CELLS})
-    small = replace(recipe, preset="tiny, small cells", batch_size=16, frames_cache=None)
+    plain = replace(recipe, sorted_steps=1)
+    small = replace(plain, preset="tiny, small cells", batch_size=16, frames_cache=None)
     return {
         "before": small,
         "and frames cache": replace(small, frames_cache=root / "frames"),
-        "and cells of 32 px, split": replace(recipe, batch_size=16, frames_cache=root / "frames"),
-        f"and batches of {recipe.batch_size}": replace(recipe, frames_cache=root / "frames"),
-        "and bfloat16": replace(recipe, mixed_precision="bf16", frames_cache=root / "frames"),
+        "and cells of 32 px, split": replace(plain, batch_size=16),
+        f"and batches of {recipe.batch_size}": plain,
+        "and bfloat16": replace(plain, mixed_precision="bf16"),
+        "and steps of one kind": replace(recipe, mixed_precision="bf16"),
     }
 
 

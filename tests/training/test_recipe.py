@@ -67,8 +67,8 @@ def test_a_recipe_that_the_first_version_saved_is_read_in_the_words_of_this_one(
     # Cameras over the shoulders came later; what the four others are learnt as has not changed.
     assert [source.path.name for source in read.sources] == ["demonstrations", "choices", "clumsy", "play"]
     assert all(replace(by_path[one.path], ratio=one.ratio) == one for one in read.sources)
-    # Larger cells came later too, and with them longer batches and a later fall of the rate.
-    later = {name: getattr(now, name) for name in ("num_steps", "batch_size", "decay")}
+    # Larger cells came later too, and with them longer batches, a later fall of the rate and sorted steps.
+    later = {name: getattr(now, name) for name in ("num_steps", "batch_size", "decay", "sorted_steps")}
     assert differences(replace(read, sources=now.sources, **later), now) == []
 
 

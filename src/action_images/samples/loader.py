@@ -11,6 +11,7 @@ from action_images.episodes.episode import EpisodeError
 from action_images.errors import ActionImagesError
 from action_images.samples.mixture import Draw, Mixture
 from action_images.samples.sample import Sample, collate, pixels_in
+from action_images.samples.step_order import StepOrder, all_alike
 from action_images.samples.to_card import Arriving, ToCard, one_ahead
 from action_images.samples.workers import Note, WorkerDiedError, made_ahead
 
@@ -44,18 +45,22 @@ def load(
     num_workers: int = 2,
     device: torch.device | str = "cpu",
     group: Callable[[Sample, Draw], Hashable] = kind,
+    block: int = 1,
+    draw_kind: Callable[[Mixture, Draw], Hashable] = all_alike,
 ) -> Iterator[tuple[Batch, ...]]:
     """Steps `start` to `start + num_steps` of training, each a batch for each kind of sample, mostly one.
 
     A step has `batch_size` samples for this rank. They depend on the mixture, the step, the batch size and
-    the ranks, not on the workers. Videos reach `device` as uint8. On the CPU they lie in memory that the
+    the ranks, not on the workers. In blocks of `block` steps draws are sorted by `draw_kind`, see
+    `StepOrder`. Videos reach `device` as uint8. On the CPU they lie in memory that the
     workers reuse once a batch is dropped. On a CUDA card they are copied ahead, through pinned memory, during
     the previous step. All else stays on the CPU, where `Pipeline.encode` reads it. Raises EpisodeError as
     soon as an episode is found to be damaged, or kills the process that decodes it; nothing is skipped.
     """
     if not 0 <= rank < num_ranks:
         raise ActionImagesError(f"rank {rank} does not lie in 0..{num_ranks - 1}")
-    make = _Steps(mixture, batch_size, rank, num_ranks, size, group)
+    order = StepOrder(batch_size * num_ranks, block, draw_kind)
+    make = _Steps(mixture, order, rank, num_ranks, size, group)
     made = _delivered(make, range(start, start + num_steps), num_workers)
     place = torch.device(device)
     if place.type == "cpu":
@@ -63,12 +68,6 @@ def load(
     if place.type == "cuda":
         return _copied_ahead(made, place)
     return (tuple(map(partial(_on, place), batches)) for batches in made)
-
-
-def _indices(step: int, batch_size: int, rank: int, num_ranks: int) -> list[int]:
-    """This rank's indices of the stream: every `num_ranks`-th, so that no two ranks share one."""
-    first = step * batch_size * num_ranks + rank
-    return list(range(first, first + batch_size * num_ranks, num_ranks))
 
 
 def _delivered(make: "_Steps", steps: range, num_workers: int) -> Iterator[tuple[Batch, ...]]:
@@ -114,7 +113,7 @@ class _Steps:
     """Makes a step's batches; an error is returned as a value, to be raised by the receiver."""
 
     mixture: Mixture
-    batch_size: int
+    order: StepOrder
     rank: int
     num_ranks: int
     size: tuple[int, int] | None
@@ -124,7 +123,8 @@ class _Steps:
         self, step: int, allocate: Callable[[int], Tensor], note: Note
     ) -> tuple[Batch, ...] | EpisodeError:
         kinds: dict[Hashable, list[tuple[Sample, Draw]]] = {}
-        for index in _indices(step, self.batch_size, self.rank, self.num_ranks):
+        # Every `num_ranks`-th, so that no two ranks share one.
+        for index in self.order.indices(self.mixture, step)[self.rank :: self.num_ranks]:
             note(index)
             draw = self.mixture[index]
             try:

@@ -199,12 +199,18 @@ class Mixture:
             happens("mirror", rules.mirror),
         )
 
+    def first_frame_only(self, draw: Draw) -> bool:
+        """Whether only the first frame of a draw's videos is decoded."""
+        return draw.mode in self._rules(self._source(draw)).first_frame_modes
+
+    def _source(self, draw: Draw) -> Source:
+        return next(source for source in self.sources if source.name == draw.source)
+
     def sample(self, draw: Draw, size: tuple[int, int] | None = None) -> Sample:
         """A draw's sample: uint8 video fitted to `size`, mirrored if so drawn; a dropped text is None."""
-        source = next(source for source in self.sources if source.name == draw.source)
+        source = self._source(draw)
         episode = source.episode(self._places[draw.source][draw.window.episode_id])
-        first_frame_only = draw.mode in self._rules(source).first_frame_modes
-        whole = cut(episode, draw.window, size, first_frame_only=first_frame_only)
+        whole = cut(episode, draw.window, size, first_frame_only=self.first_frame_only(draw))
         whole = mirrored(whole) if draw.mirror else whole
         instruction = None if draw.drop_text else whole.instruction
         return Sample(whole.video, whole.cameras, whole.trajectory, whole.valid, instruction)

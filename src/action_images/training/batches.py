@@ -15,7 +15,7 @@ from action_images.errors import ActionImagesError
 from action_images.model.denoiser import Condition, Denoiser
 from action_images.pipeline import Pipeline
 from action_images.samples.loader import Batch, kind
-from action_images.samples.mixture import Draw
+from action_images.samples.mixture import Draw, Mixture
 from action_images.samples.sample import Sample
 from action_images.samples.stateless_random import random_bits
 from action_images.training.frozen import FrozenCache
@@ -39,6 +39,11 @@ def layout_kind(sample: Sample, draw: Draw) -> Hashable:
     """The properties that must agree for samples on one canvas: their own kind, and their mode's layout."""
     mode = MODES[_mode_name(draw)]
     return kind(sample, draw), mode.layout(1, 2)
+
+
+def draw_kind(mixture: Mixture, draw: Draw) -> Hashable:
+    """What is known of `layout_kind` before a sample is made."""
+    return mixture.first_frame_only(draw), MODES[_mode_name(draw)].layout(1, 2)
 
 
 def noised_batches(

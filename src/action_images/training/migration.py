@@ -5,7 +5,7 @@ from typing import Any
 
 from action_images.errors import ActionImagesError
 
-VERSION = 3
+VERSION = 4
 """The version of `recipe.json`. Files of version 1 have no version."""
 
 Values = dict[str, Any]
@@ -44,9 +44,14 @@ def _to_version_3(values: Values) -> Values:
     return {**kept, "minutes": None, "autoencoder": None, **values}
 
 
+def _to_version_4(values: Values) -> Values:
+    """Steps took the next samples of the mixture."""
+    return {"sorted_steps": 1, **values}
+
+
 def _with_modes(source: Values) -> Values:
     return {("modes" if name == "tasks" else name): value for name, value in source.items()}
 
 
-MIGRATIONS: tuple[Callable[[Values], Values], ...] = (_to_version_2, _to_version_3)
+MIGRATIONS: tuple[Callable[[Values], Values], ...] = (_to_version_2, _to_version_3, _to_version_4)
 """The first converts version 1 to version 2, and so on."""

@@ -36,7 +36,9 @@ SOURCE_RANGES = {
 }
 """Field of a source -> its range."""
 RANGES = {
-    **dict.fromkeys(("num_views", "num_steps", "batch_size", "micro_batch_size", "keep_last"), AT_LEAST_1),
+    **dict.fromkeys(
+        ("num_views", "num_steps", "batch_size", "micro_batch_size", "sorted_steps", "keep_last"), AT_LEAST_1
+    ),
     **dict.fromkeys(("warmup_steps", "weight_decay", "action_weight", "num_workers"), AT_LEAST_0),
     **dict.fromkeys(("validate_minutes", "save_minutes"), AT_LEAST_0),
     **dict.fromkeys(("minutes", "learning_rate", "clip_gradient", "shift"), ABOVE_0),
@@ -148,6 +150,9 @@ class Recipe:
     micro_batch_size: int = 64
     """Largest number of samples of a process in one pass: fewer need less memory, more are faster. The result
     is the same up to rounding."""
+    sorted_steps: int = 1
+    """The samples of so many steps are sorted by their kind (first frames alone or videos, layout) before
+    they are shared out among these steps: steps of one kind take less time. 1: they are not."""
     learning_rate: float = 1.5e-3
     """Learning rate at its highest, above 0."""
     warmup_steps: int = 100

@@ -63,6 +63,7 @@ TINY = Recipe(
     ),
     num_steps=12_000,
     batch_size=24,
+    sorted_steps=20,
     learning_rate=2e-3,
     decay=0.5,
     shift=20.0,  # at lower levels the spots are seen through the noise, and little is learnt of where to go

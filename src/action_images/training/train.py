@@ -19,7 +19,7 @@ from action_images.pipeline import Pipeline
 from action_images.samples.loader import Batch, load
 from action_images.samples.mixture import Mixture, fingerprint
 from action_images.training import checkpoint
-from action_images.training.batches import Noised, layout_kind, noised_batches
+from action_images.training.batches import Noised, draw_kind, layout_kind, noised_batches
 from action_images.training.checkpoint import Progress
 from action_images.training.ema import EMA
 from action_images.training.engine import Engine, engine_of
@@ -262,6 +262,8 @@ class Run:
             num_workers=recipe.num_workers,
             device=self.accelerator.device,
             group=layout_kind,
+            block=recipe.sorted_steps,
+            draw_kind=draw_kind,
         )
         self.validations = Interval(recipe.validate_minutes)
         self.checkpoints = Interval(recipe.save_minutes)
