@@ -33,8 +33,8 @@ FARTHEST_M = {1: 0.08, 2: 0.075, 4: 0.065, 6: 0.05, 10: 0.045, 16: 0.038, 28: 0.
 right episodes of ten tasks.
 """
 FOUND_M = {1: 0.3, 6: 0.15, 16: 0.08, 28: 0.06}
-"""Offset (m) of the tool that is found in 95 of 100 sets, by number of sights. A part of each lies along
-the line of sight, or is taken for a wider hand (docs/data.md).
+"""Offset (m) of the tool that is found in more than nine of ten sets, by number of sights. A part of each
+offset lies along the line of sight, or is taken for a wider hand (docs/data.md).
 """
 FARTHEST_ALONE_M = 0.10
 """Largest accepted offset in a single episode of a set that is right as a whole."""
