@@ -3,7 +3,8 @@
     python bench/from_motion_use.py --out use                           # `debug` on reach_target
     python bench/from_motion_use.py --out use-tiny --recipe tiny --options "--num-steps 600"
     python bench/from_motion_use.py --out use --policy shipped          # trains nothing
-    python bench/from_motion_use.py --out use-mw --recorded metaworld --clicks 6 --cameras-only
+    python bench/from_motion_use.py --out use-mw --recorded metaworld --clicks 6 --env metaworld \\
+        --policy weights/metaworld-mt10 --task reach-v3 door-open-v3
 
 Demonstrations before cameras that stand still lose their calibration: videos, poses and words remain
 (`recordings`). `calibrate from_motion` locates the cameras, and `import` makes a set with them and one with
@@ -31,6 +32,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from action_images.benchmarks import DEFAULT
 from action_images.calibration.from_motion.pinhole import Pinhole
 from action_images.calibration.from_motion.predicted import distance_px, tool_points
 from action_images.episodes.cameras_file import load_cameras, save_cameras
@@ -197,12 +199,14 @@ def _of_task(scenes: Mapping[tuple[str, int], list[bool]], task: str) -> dict[tu
     return {key: succeeded for key, succeeded in scenes.items() if key[0] == task}
 
 
-def drive_told(out: Path, named: str, tasks: Sequence[str], *, trials: int, size: int, workers: int) -> None:
+def drive_told(
+    out: Path, named: str, env: str, tasks: Sequence[str], *, trials: int, size: int, workers: int
+) -> None:
     """A policy that exists drives the scenes, told true, found and turned cameras; prints the table."""
     truth, found = (load_cameras(out / name) for name in ("true.json", "calibration/cameras.json"))
     told = {TRUE: truth, FOUND: found, TURNED: {name: turned(one) for name, one in truth.items()}}
     policy = policy_named(named)
-    protocol = replace(protocol_named("in_domain"), tasks=tuple(tasks), rig="fixed")
+    protocol = replace(protocol_named("in_domain", env), tasks=tuple(tasks), rig="fixed")
     for kind, cameras in told.items():
         make = MakeTold(policy, stack([cameras[name] for name in truth]))
         label = f"{policy.name} told {kind} cameras"
@@ -225,6 +229,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--recipe", default="debug")
     parser.add_argument("--options", default="", help="more options of `train`, in one string")
+    parser.add_argument("--env", default=DEFAULT, help="the world of --policy, if --recorded is of another")
     parser.add_argument("--task", nargs="+", default=["reach_target"])
     parser.add_argument("--episodes", type=int, default=200)
     parser.add_argument("--every", type=int, default=1, help="of `record`: 1 gives 20 frames a second")
@@ -269,7 +274,7 @@ def main() -> None:
         return
     if asked.policy:
         much = {"trials": asked.trials, "size": asked.size, "workers": asked.workers}
-        drive_told(out, asked.policy, asked.task, **much)
+        drive_told(out, asked.policy, asked.env, asked.task, **much)
         return
     side = (asked.train_size, asked.train_size)
     for kind, file in ((TRUE, out / "true.json"), (FOUND, calibration / "cameras.json")):

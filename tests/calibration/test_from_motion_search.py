@@ -18,7 +18,7 @@ from action_images.calibration.from_motion.conventions import (
 )
 from action_images.calibration.from_motion.delay import likely_delays
 from action_images.calibration.from_motion.gather import Gathered
-from action_images.calibration.from_motion.judge import CONVENTION, MIRRORED, judge
+from action_images.calibration.from_motion.judge import CONVENTION, FEW_POINTS, MIRRORED, judge
 from action_images.calibration.from_motion.kept import Seen
 from action_images.calibration.from_motion.observations import EVERY, observe
 from action_images.calibration.from_motion.paths import jitter, repeated
@@ -62,6 +62,13 @@ def gathered(
 
 def kinds(result: SetResult, level: str) -> set[str]:
     return {finding.kind for finding in judge(result) if finding.level == level}
+
+
+def test_few_points_of_a_tool_that_never_tilts_ask_for_larger_pictures():
+    for tilt, asked in ((0.0, "pictures of twice the size"), (0.35, "give more episodes")):
+        result = calibrate_from_motion(gathered(paths(4, tilt=tilt), points=hand(3)), search=False)
+        (few,) = (one for one in judge(result) if one.kind == FEW_POINTS)
+        assert asked in few.message
 
 
 def test_all_conventions_can_be_undone_and_those_that_are_declared_have_words():

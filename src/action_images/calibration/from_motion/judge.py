@@ -114,10 +114,11 @@ def _of_view(result: ViewResult) -> Iterator[Finding]:
         points = (
             f"{result.num_shared} points of the tool were seen in several of them, {LEAST_SHARED} are needed"
         )
-        cure = (
-            "give more episodes, larger pictures, or a view that shows the hand; a camera on the arm cannot "
-            f"be found so{_squeezed(result)}"
-        )
+        give = "give more episodes, larger pictures, or a view that shows the hand"
+        if result.steady < LEAST_TURN:
+            little = "the tool never tilts, so that each feature tells little"
+            give = f"{little}: give pictures of twice the size, or cameras nearer to the hand"
+        cure = f"{give}; a camera on the arm cannot be found so{_squeezed(result)}"
         yield finding("refused", FEW_POINTS, f"{seen}, but {points}; {cure}")
     yield from _of_poses(result, finding)
     if result.predicted is not None:
