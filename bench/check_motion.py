@@ -30,7 +30,6 @@ from action_images.files import jsonl
 from action_images.geometry import Camera
 from action_images.geometry.rotation import from_rotation_vector
 
-EPISODES = 10
 Planted = tuple[Gathered, dict[str, Camera]]
 Plant = Callable[[Planted, np.random.Generator], Planted]
 
@@ -112,14 +111,15 @@ FAULTS: dict[str, Plant] = {
 }
 
 
-def sets_of(path: Path, count: int) -> Iterator[tuple[int, Planted]]:
-    """Sets of ten of a recording's episodes, with its cameras."""
+def sets_of(path: Path, count: int, most: int) -> Iterator[tuple[int, Planted]]:
+    """Sets of at most so many of a recording's episodes, with its cameras."""
     dataset = Dataset(path)
     cameras = {view.name: view.camera for view in dataset[0].views if view.camera is not None}
     with tempfile.TemporaryDirectory() as folder:
         whole = gather(Followable(path), Path(folder), num_workers=0, most=len(dataset))
+    size = min(most, len(whole.episodes))
     for number in range(count):
-        chosen = np.random.default_rng(number).choice(len(whole.episodes), EPISODES, replace=False)
+        chosen = np.random.default_rng(number).choice(len(whole.episodes), size, replace=False)
         episodes = [whole.episodes[place] for place in sorted(chosen)]
         yield number, (replace(whole, episodes=episodes), cameras)
 
@@ -130,6 +130,9 @@ def main() -> None:
     parser.add_argument("recordings", type=Path, nargs="+")
     parser.add_argument("--results", type=Path, default=Path("check_motion.jsonl"))
     parser.add_argument("--sets", type=int, default=10, help="drawn from each recording")
+    parser.add_argument(
+        "--episodes", type=int, default=10, help="the most in a set; a file of results for each"
+    )
     parser.add_argument("--minutes", type=float, default=14)
     parser.add_argument("--faults", nargs="*", default=[""], help="parts of the names of what is planted")
     arguments = parser.parse_args()
@@ -138,7 +141,7 @@ def main() -> None:
     done = {(record["recording"], record["set"], record["fault"]) for record in records}
     began = time.monotonic()
     for path in arguments.recordings:
-        for number, right in sets_of(path, arguments.sets):
+        for number, right in sets_of(path, arguments.sets, arguments.episodes):
             for name, plant in FAULTS.items():
                 if not any(part in name for part in arguments.faults):
                     continue

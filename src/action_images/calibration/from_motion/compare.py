@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from action_images.calibration.from_motion.gather import Followable, Gathered, choose, gather
-from action_images.calibration.from_motion.judge import FEW_POINTS, PIXEL_SHAPE, judge
+from action_images.calibration.from_motion.judge import BY_PIXEL_SHAPE, judge
 from action_images.calibration.from_motion.pinhole import Pinhole
 from action_images.calibration.from_motion.pixel_shape import PixelShape
 from action_images.calibration.from_motion.predicted import distance_px, tool_points
@@ -23,8 +23,6 @@ LEAST_OFF_PX = 1.0
 """A camera may draw the tool this far (px of pictures with 256 rows) from where motion places it ..."""
 SURELY = 2.0
 """... or this many times the predicted error."""
-LEAST_MOVED = 2
-"""Fewer episodes that do not fit are not reported."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,7 @@ class Compared:
     """The distance (px) between a view's own camera and motion in drawing the tool; or why it is unknown.
 
     `predicted_px` is the predicted error of motion, `limit_px` the largest accepted `off_px`. `shape` is set
-    if motion contradicts the camera's fx / fy; the distance is not known then. `moved` are the set's first or
-    last episodes (ids), if they alone do not fit the camera.
+    if motion contradicts the camera's fx / fy; the distance is not known then.
     """
 
     view: str
@@ -42,13 +39,11 @@ class Compared:
     limit_px: float = 0.0
     why_not: str | None = None
     shape: PixelShape | None = None
-    moved: tuple[str, ...] = ()
 
     @property
     def is_off(self) -> bool:
-        """Whether the camera, or the tool's poses in its world, are wrong in some episodes or in all."""
-        wrong = self.shape is not None or self.off_px > self.limit_px or bool(self.moved)
-        return self.why_not is None and wrong
+        """Whether the camera, or the tool's poses in its world, are wrong."""
+        return self.why_not is None and (self.shape is not None or self.off_px > self.limit_px)
 
     def sentence(self) -> str:
         """The result in words."""
@@ -57,9 +52,6 @@ class Compared:
         if self.shape is not None:
             found = f"{self.shape.found:.3f} +- {self.shape.found * self.shape.error:.3f}"
             return f"{self.view}: fx / fy of its camera is {self.shape.assumed:.3f}, and by motion {found}"
-        if self.moved and self.off_px <= self.limit_px:
-            where = f"{len(self.moved)} of the episodes compared ({self.moved[0]} to {self.moved[-1]})"
-            return f"{self.view}: its camera does not fit {where}, and fits the others"
         known = f"(known to {self.predicted_px:.1f} px)"
         drawn = f"its camera draws the tool {self.off_px:.1f} px from where its motion has it {known}"
         return f"{self.view}: {drawn}"
@@ -69,8 +61,6 @@ class Compared:
         finds = "'calibrate from_motion' finds"
         if self.shape is not None:
             return f"were the pictures squeezed? Correct its fx and fy; {finds} the camera with --aspect"
-        if self.moved and self.off_px <= self.limit_px:
-            return f"was it moved? Split the set there; {finds} the camera of each part"
         return f"the camera, or the tool's poses in its world, are off; {finds} the camera"
 
 
@@ -133,20 +123,11 @@ def _of_view(view: ViewResult, result: SetResult, camera: Camera) -> Compared:
     name = view.view.name
     refused = [one for one in judge(result) if one.level == "refused" and one.view in (None, name)]
     shape, kinds = view.pixel_shape, {one.kind for one in refused}
-    if shape is not None and shape.is_wrong and kinds <= {PIXEL_SHAPE, FEW_POINTS}:
+    if shape is not None and shape.is_wrong and kinds <= BY_PIXEL_SHAPE:
         return Compared(name, shape=shape)
     if refused or view.predicted is None:
         return Compared(name, why_not=refused[0].message if refused else "too little moves with the tool")
     points = tool_points(view.view.paths(view.reading))
     off = distance_px(Pinhole.of(camera), view.camera, points)
     limit = max(SURELY * view.predicted.px, LEAST_OFF_PX * max(1.0, camera.size[0] / 256))
-    return Compared(name, off, view.predicted.px, limit, moved=_moved(view))
-
-
-def _moved(view: ViewResult) -> tuple[str, ...]:
-    """The episodes that do not fit, if they are the first or the last ones: single ones are chance."""
-    misfits = [not one.fits for one in view.episodes]
-    count = sum(misfits)
-    if count >= LEAST_MOVED and (all(misfits[:count]) or all(misfits[-count:])):
-        return tuple(one.id for one in view.moved)
-    return ()
+    return Compared(name, off, view.predicted.px, limit)

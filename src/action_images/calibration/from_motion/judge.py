@@ -30,7 +30,10 @@ MIRRORED = "mirrored"
 CONVENTION = "convention"
 """The kinds of finding that --apply corrects."""
 LEAST_AGREEMENT = 0.12
-PIXEL_SHAPE, FEW_POINTS = "pixel shape", "few points"
+PIXEL_SHAPE = "pixel shape"
+FEW_POINTS, PREDICTED, HELD_OUT = "few points", "predicted error", "held out"
+BY_PIXEL_SHAPE = {PIXEL_SHAPE, FEW_POINTS, PREDICTED, HELD_OUT}
+"""The kinds of refusal that a wrong fx / fy causes."""
 
 
 @dataclass(frozen=True)
@@ -202,9 +205,9 @@ def _of_error(result: ViewResult, finding: Make) -> Iterator[Finding]:
     cure = f"give more episodes, ones in which the tool tilts, --focal, or 3 to 6 clicks ({CLICKED})"
     cure += _squeezed(result)
     if px > limit:
-        yield finding("refused", "predicted error", f"{error}, at most {limit:.1f} px are allowed; {cure}")
+        yield finding("refused", PREDICTED, f"{error}, at most {limit:.1f} px are allowed; {cure}")
     elif px > DOUBTFUL_PX:
-        yield finding("warning", "predicted error", f"{error}; {cure}")
+        yield finding("warning", PREDICTED, f"{error}; {cure}")
     # With few held-out tracks, two more or less are chance.
     num_held_out = result.explained * sum(one.num_tracks for one in result.episodes if one.held_out)
     if result.agreement + 2 / max(num_held_out, 1.0) < LEAST_AGREEMENT:
@@ -212,7 +215,7 @@ def _of_error(result: ViewResult, finding: Make) -> Iterator[Finding]:
             f"only {100 * result.agreement:.0f} % of the held-out tracks that move with the tool show a point"
         )
         why = "that other episodes show: poses or the camera differ from episode to episode"
-        yield finding("refused", "held out", f"{share} {why}; split the set, or correct its poses")
+        yield finding("refused", HELD_OUT, f"{share} {why}; split the set, or correct its poses")
 
 
 def _of_episodes(result: ViewResult, finding: Make) -> Iterator[Finding]:
