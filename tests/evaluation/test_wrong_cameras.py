@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from action_images.errors import ActionImagesError
 from action_images.evaluation.closed_loop import EvaluationConfig, judge
 from action_images.evaluation.protocols import protocol_named
 from action_images.evaluation.wrong_cameras import WrongCameras
@@ -69,3 +70,9 @@ def test_a_trial_asks_with_wrong_cameras_and_true_images():
     assert right.instruction == wrong.instruction
     _, radians = right.cameras.world_from_camera.distance(wrong.cameras.world_from_camera)
     assert torch.allclose(radians, torch.full((2,), math.radians(30.0)).to(radians), atol=1e-4)
+
+
+@pytest.mark.parametrize("degrees", [-5.0, 181.0, math.nan, math.inf])
+def test_an_error_that_is_no_angle_is_refused(degrees: float):
+    with pytest.raises(ActionImagesError, match="0 to 180 degrees"):
+        replace(protocol_named("in_domain"), camera_error_deg=degrees)

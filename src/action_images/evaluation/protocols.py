@@ -32,6 +32,12 @@ class EvaluationProtocol:
     wording: str | None = None
     camera_error_deg: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.camera_error_deg <= 180:
+            raise ActionImagesError(
+                f"cameras can be wrong by 0 to 180 degrees, not by {self.camera_error_deg}: camera_error_deg"
+            )
+
     def misled(self, policy: Policy, seed: int) -> Policy:
         """The policy as it is asked in the trial of this seed: with wrong cameras, if they shall be wrong."""
         if not self.camera_error_deg:
