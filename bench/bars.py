@@ -68,7 +68,10 @@ def read_bars(
     turn = from_six_numbers(to_six_numbers(by_view.rotation).mean(view))
     opening = numbers[..., 9].mean(view).clamp(0, 1)
     mean = Pose(turn, place)
-    metres, radians = by_view.distance(Pose(turn.unsqueeze(view), place.unsqueeze(view)))
+    of_views = Pose(
+        turn.unsqueeze(view).expand_as(by_view.rotation), place.unsqueeze(view).expand_as(by_view.translation)
+    )
+    metres, radians = by_view.distance(of_views)
     known = torch.ones_like(opening, dtype=torch.bool)
     return Reading(
         Trajectory(mean, opening),
