@@ -250,11 +250,10 @@ class Run:
     def steps(self) -> Iterator[tuple[int, tuple[Batch, ...]]]:
         """The remaining steps, each with this process's samples."""
         recipe, first, num_processes = self.recipe, self.progress.step, self.accelerator.num_processes
-        end = self.end or recipe.num_steps
         batches = load(
             self.mixture,
             batch_size=share_of(recipe, num_processes),
-            num_steps=end - first,
+            num_steps=(self.end or recipe.num_steps) - first,
             start=first,
             size=self.clips.size,
             rank=self.accelerator.process_index,
@@ -289,8 +288,7 @@ class Run:
         num_samples = sum(len(batch.draws) for batch in batches)
         total = torch.zeros((), device=self.accelerator.device)
         # A part is made after the previous one is done, so at most `size` samples are held as floats.
-        num_frames = self.clips.num_frames
-        parts = noised_batches(self.pipeline, batches, self.recipe, size, num_frames, self.frozen)
+        parts = noised_batches(self.pipeline, batches, self.recipe, size, self.clips.num_frames, self.frozen)
         for number, part in enumerate(parts, 1):
             compute = partial(self._share_of_loss, part, num_samples)
             total += self.engine.accumulate(compute, last=number == num_parts)
