@@ -96,7 +96,7 @@ def table(records: list[dict[str, Any]], per_set: int) -> Iterator[str]:
         if not single:
             continue
         is_right = name.startswith("nothing")
-        columns = [_rates(single, fault.named), "-" if is_right else _rate(num_silent, len(single))]
+        columns = [_rates(single, fault.named), "-" if is_right else rate(num_silent, len(single))]
         if per_set > 1:
             together = [record["together"] for record in own if sum(record["visible"]) * 2 > per_set]
             columns.append(_rates(together, fault.named))
@@ -104,13 +104,14 @@ def table(records: list[dict[str, Any]], per_set: int) -> Iterator[str]:
 
 
 def _rates(said: list[list[str]], named: str | None) -> str:
-    found = _rate(sum(map(bool, said)), len(said))
+    found = rate(sum(map(bool, said)), len(said))
     if named is None:
         return f"{found} | -"
-    return f"{found} | {_rate(sum(named in ' '.join(one) for one in said), len(said))}"
+    return f"{found} | {rate(sum(named in ' '.join(one) for one in said), len(said))}"
 
 
-def _rate(count: int, total: int) -> str:
+def rate(count: int, total: int) -> str:
+    """A count with its 95 % Wilson interval; a dash for a count of nothing."""
     if not total:
         return "-"
     low, high = wilson_interval(count, total)

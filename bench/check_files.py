@@ -19,12 +19,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from check import rate
 
 from action_images.episodes.checks.check import check_dataset
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.readers import open_foreign
 from action_images.errors import ActionImagesError
-from action_images.evaluation.statistics import wilson_interval
 from action_images.files import jsonl
 
 STRIDE = 37
@@ -150,12 +150,6 @@ def main() -> None:
             named = sum(words in " ".join(one) for one in said) if words else None
             rates = rate(sum(map(bool, said)), len(said)), "-" if named is None else rate(named, len(said))
             print(f"| {name} | {' | '.join(rates)} |")
-
-
-def rate(count: int, total: int) -> str:
-    """A count with its 95 % Wilson interval."""
-    low, high = wilson_interval(count, total)
-    return f"{count}/{total} ({100 * low:.0f}-{100 * high:.0f} %)"
 
 
 if __name__ == "__main__":

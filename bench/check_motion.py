@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from check import rate
 from from_motion_faults import Change, bumped, squeezed
 
 from action_images.calibration.from_motion.compare import Compared, compare_gathered
@@ -25,7 +26,6 @@ from action_images.calibration.from_motion.gather import Followable, Gathered, g
 from action_images.calibration.from_motion.kept import Seen
 from action_images.calibration.from_motion.pinhole import Pinhole
 from action_images.episodes.dataset import Dataset
-from action_images.evaluation.statistics import wilson_interval
 from action_images.files import jsonl
 from action_images.geometry import Camera
 from action_images.geometry.rotation import from_rotation_vector
@@ -176,14 +176,6 @@ def told(one: Compared) -> dict[str, object]:
 def any_off(views: list[dict[str, object]]) -> bool:
     """Whether a view of a set is said to be off."""
     return any(view["off"] for view in views)
-
-
-def rate(count: int, total: int) -> str:
-    """A count with its 95 % Wilson interval."""
-    if not total:
-        return "-"
-    low, high = wilson_interval(count, total)
-    return f"{count}/{total} ({100 * low:.0f}-{100 * high:.0f} %)"
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from itertools import combinations
 from pathlib import Path
 
 import torch
-from check import examined, pictures_of
+from check import examined, pictures_of, rate
 from check_faults import FAULTS, LEAST, Pictures
 
 from action_images.episodes.checks import exchanged
@@ -22,7 +22,6 @@ from action_images.episodes.checks.agreement import check_agreement
 from action_images.episodes.checks.finding import Examined, Finding
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import Episode
-from action_images.evaluation.statistics import wilson_interval
 
 Group = list[tuple[Episode, Pictures]]
 """The episodes of a set with the small pictures of their views."""
@@ -144,12 +143,6 @@ def main() -> None:
         if total:
             told = " | ".join(rate(count, total) for count in (found, named, others))
             print(f"| {name} | {told} |")
-
-
-def rate(count: int, total: int) -> str:
-    """A count with its 95 % Wilson interval."""
-    low, high = wilson_interval(count, total)
-    return f"{count}/{total} ({100 * low:.0f}-{100 * high:.0f} %)"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from action_images.benchmarks.benchmark import Box, Seeds
 from action_images.control import Guard
@@ -120,6 +120,14 @@ def _height(task: str) -> float:
     return next((height for room, height in HEIGHTS.items() if task.startswith(room)), 0.98)
 
 
+class TaskScene(NamedTuple):
+    """A task by LIBERO's own name, the files of its scene, and its expert (None: it has none)."""
+
+    task: str
+    files: "SceneFiles"
+    script: "Script | None"
+
+
 @dataclass(frozen=True)
 class LiberoBenchmark:
     """Forty tasks; this package has experts for the two suites that pick and place one object."""
@@ -176,35 +184,30 @@ class LiberoBenchmark:
         size: tuple[int, int],
     ) -> RepeatableEnvironment:
         """A scene with one task in it."""
+        from action_images.benchmarks.foreign import MuJoCoViews
+        from action_images.benchmarks.libero_environment import Libero
+        from action_images.sim.render import Rendering
+
+        scene = self._scene(task)
+        cameras = PUBLISHED if rig == "published" else _rig(rig, _height(scene.task))
+        rendering = Rendering(geom_groups=(1,), shadows=False, samples=0)
+        views = MuJoCoViews(cameras, num_views, size, rendering)
+        max_steps = MAX_STEPS[suite_of(scene.task)]
+        return Libero(
+            scene.task,
+            self.instructions(task),
+            views,
+            files=scene.files,
+            max_steps=max_steps,
+            script=scene.script,
+        )
+
+    def _scene(self, task: str) -> "TaskScene":
+        """What belongs to a task of this benchmark."""
         from action_images.benchmarks.libero_environment import SceneFiles
         from action_images.benchmarks.libero_scripts import script_for
 
-        files = SceneFiles("libero", FOLDERS[suite_of(task)])
-        return environment(
-            task, words_of(task), files, script_for(task), rig=rig, num_views=num_views, size=size
-        )
-
-
-def environment(
-    task: str,
-    words: str,
-    files: "SceneFiles",
-    script: "Script | None",
-    *,
-    rig: str,
-    num_views: int,
-    size: tuple[int, int],
-) -> RepeatableEnvironment:
-    """A task of LIBERO in the scene of these files, perturbed or not; `script` is its expert."""
-    from action_images.benchmarks.foreign import MuJoCoViews
-    from action_images.benchmarks.libero_environment import Libero
-    from action_images.sim.render import Rendering
-
-    cameras = PUBLISHED if rig == "published" else _rig(rig, _height(task))
-    rendering = Rendering(geom_groups=(1,), shadows=False, samples=0)
-    views = MuJoCoViews(cameras, num_views, size, rendering)
-    max_steps = MAX_STEPS[suite_of(task)]
-    return Libero(task, (words,), views, files=files, max_steps=max_steps, script=script)
+        return TaskScene(task, SceneFiles("libero", FOLDERS[suite_of(task)]), script_for(task))
 
 
 LIBERO = LiberoBenchmark()

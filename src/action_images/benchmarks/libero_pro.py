@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
-from action_images.benchmarks.libero import FOLDERS, SUITES, LiberoBenchmark, environment, suite_of, words_of
-from action_images.robot import RepeatableEnvironment
+from action_images.benchmarks.libero import FOLDERS, SUITES, LiberoBenchmark, TaskScene, suite_of, words_of
 
 PERTURBATIONS = {
     "object": "the objects look different",
@@ -74,24 +73,14 @@ class LiberoProBenchmark(LiberoBenchmark):
             return (words_of(base),)
         return (SceneFiles("liberopro", f"{FOLDERS[suite_of(base)]}_{perturbation}").words(base),)
 
-    def make(
-        self,
-        task: str,
-        *,
-        rig: str,
-        look: str | None,  # noqa: ARG002 (it has one look)
-        num_views: int,
-        size: tuple[int, int],
-    ) -> RepeatableEnvironment:
-        """A perturbed scene with one task in it."""
+    def _scene(self, task: str) -> TaskScene:
+        """A perturbed scene; experts are those of the task that is not perturbed."""
         from action_images.benchmarks.libero_environment import SceneFiles
         from action_images.benchmarks.libero_scripts import script_for
 
         perturbation, _, base = task.partition("_")
-        (words,) = self.instructions(task)
         files = SceneFiles("liberopro", f"{FOLDERS[suite_of(base)]}_{perturbation}")
-        script = script_for(base) if perturbation in WITH_EXPERTS else None
-        return environment(base, words, files, script, rig=rig, num_views=num_views, size=size)
+        return TaskScene(base, files, script_for(base) if perturbation in WITH_EXPERTS else None)
 
 
 LIBERO_PRO = LiberoProBenchmark()

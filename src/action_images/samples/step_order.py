@@ -10,8 +10,9 @@ from action_images.samples.mixture import Draw, Mixture
 from action_images.samples.stateless_random import permuted
 
 
-def all_alike(mixture: Mixture, draw: Draw) -> Hashable:  # noqa: ARG001 the signature that all such rules share
+def all_alike(mixture: Mixture, draw: Draw) -> Hashable:
     """One kind for all draws."""
+    del mixture, draw
     return None
 
 
@@ -21,7 +22,8 @@ class StepOrder:
 
     A pass of few samples costs more for each. With a `block` of several steps their draws are sorted by kind
     and then shared out, so that most steps hold one kind; the steps of a block come in random order. Either
-    way every draw belongs to one step, which depends on nothing but the mixture and these numbers.
+    way every draw belongs to one step, which depends on nothing but the mixture and these numbers. Raises
+    ActionImagesError if a step or a block would be empty.
     """
 
     batch_size: int
@@ -35,7 +37,7 @@ class StepOrder:
             )
 
     def indices(self, mixture: Mixture, step: int) -> list[int]:
-        """The indices of a step's draws in the mixture."""
+        """The indices of a step's draws in the mixture, `batch_size` of them; `step` counts from 0."""
         if self.block == 1:
             return list(range(step * self.batch_size, (step + 1) * self.batch_size))
         number, place = divmod(step, self.block)
