@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 
+from action_images.calibration.from_motion.bump import Bump
 from action_images.calibration.from_motion.gather import Followable, Gathered, choose, gather
-from action_images.calibration.from_motion.judge import BY_PIXEL_SHAPE, judge
+from action_images.calibration.from_motion.judge import BY_BUMP, BY_PIXEL_SHAPE, judge
 from action_images.calibration.from_motion.pinhole import Pinhole
 from action_images.calibration.from_motion.pixel_shape import PixelShape
 from action_images.calibration.from_motion.predicted import distance_px, tool_points
@@ -30,7 +31,8 @@ class Compared:
     """The distance (px) between a view's own camera and motion in drawing the tool; or why it is unknown.
 
     `predicted_px` is the predicted error of motion, `limit_px` the largest accepted `off_px`. `shape` is set
-    if motion contradicts the camera's fx / fy; the distance is not known then.
+    if motion contradicts the camera's fx / fy, `bump` if the camera was moved between two episodes; the
+    distance is not known then.
     """
 
     view: str
@@ -39,11 +41,13 @@ class Compared:
     limit_px: float = 0.0
     why_not: str | None = None
     shape: PixelShape | None = None
+    bump: Bump | None = None
 
     @property
     def is_off(self) -> bool:
         """Whether the camera, or the tool's poses in its world, are wrong."""
-        return self.why_not is None and (self.shape is not None or self.off_px > self.limit_px)
+        contradicted = self.shape is not None or self.bump is not None
+        return self.why_not is None and (contradicted or self.off_px > self.limit_px)
 
     def sentence(self) -> str:
         """The result in words."""
@@ -52,6 +56,8 @@ class Compared:
         if self.shape is not None:
             found = f"{self.shape.found:.3f} +- {self.shape.found * self.shape.error:.3f}"
             return f"{self.view}: fx / fy of its camera is {self.shape.assumed:.3f}, and by motion {found}"
+        if self.bump is not None:
+            return f"{self.view}: {self.bump.sentence()}"
         known = f"(known to {self.predicted_px:.1f} px)"
         drawn = f"its camera draws the tool {self.off_px:.1f} px from where its motion has it {known}"
         return f"{self.view}: {drawn}"
@@ -61,6 +67,10 @@ class Compared:
         finds = "'calibrate from_motion' finds"
         if self.shape is not None:
             return f"were the pictures squeezed? Correct its fx and fy; {finds} the camera with --aspect"
+        if self.bump is not None:
+            return (
+                f"was it moved? Split the set there: one camera does not fit both parts; {finds} each part's"
+            )
         return f"the camera, or the tool's poses in its world, are off; {finds} the camera"
 
 
@@ -125,6 +135,8 @@ def _of_view(view: ViewResult, result: SetResult, camera: Camera) -> Compared:
     shape, kinds = view.pixel_shape, {one.kind for one in refused}
     if shape is not None and shape.is_wrong and kinds <= BY_PIXEL_SHAPE:
         return Compared(name, shape=shape)
+    if view.bump is not None and kinds <= BY_BUMP:
+        return Compared(name, bump=view.bump)
     if refused or view.predicted is None:
         return Compared(name, why_not=refused[0].message if refused else "too little moves with the tool")
     points = tool_points(view.view.paths(view.reading))

@@ -32,6 +32,9 @@ CONVENTION = "convention"
 LEAST_AGREEMENT = 0.12
 PIXEL_SHAPE = "pixel shape"
 FEW_POINTS, PREDICTED, HELD_OUT = "few points", "predicted error", "held out"
+MOVED_CAMERA = "moved camera"
+BY_BUMP = {FEW_POINTS, PREDICTED, HELD_OUT}
+"""The kinds of refusal that a bumped camera causes."""
 BY_PIXEL_SHAPE = {PIXEL_SHAPE, FEW_POINTS, PREDICTED, HELD_OUT}
 """The kinds of refusal that a wrong fx / fy causes."""
 
@@ -219,6 +222,9 @@ def _of_error(result: ViewResult, finding: Make) -> Iterator[Finding]:
 
 
 def _of_episodes(result: ViewResult, finding: Make) -> Iterator[Finding]:
+    cure = "has the camera been moved? Split the set there, and calibrate the parts"
+    if result.bump is not None:
+        yield finding("warning", MOVED_CAMERA, f"{result.bump.sentence()}; {cure}")
     moved = result.moved
     if not moved:
         return
@@ -227,9 +233,8 @@ def _of_episodes(result: ViewResult, finding: Make) -> Iterator[Finding]:
     several = len(places) > 1 and places[-1] - places[0] == len(places) - 1
     where = f"from {names[0]} to {names[-1]}" if several else ", ".join(names[:3])
     more = "" if several or len(names) <= 3 else f" and {len(names) - 3} more"
-    cure = "has the camera been moved? Split the set there, and calibrate the parts"
     yield finding(
-        "warning", "moved camera", f"{len(names)} episodes do not fit the camera ({where}{more}); {cure}"
+        "warning", MOVED_CAMERA, f"{len(names)} episodes do not fit the camera ({where}{more}); {cure}"
     )
 
 

@@ -80,6 +80,8 @@ def _view(result: SetResult, view: ViewResult) -> dict[str, Any]:
         }
     if view.pixel_shape is not None:
         told["pixel_shape"] = asdict(view.pixel_shape)
+    if view.bump is not None:
+        told["bump"] = asdict(view.bump)
     if view.predicted is not None:
         told["predicted"] = {
             "px": _finite(view.predicted.px),

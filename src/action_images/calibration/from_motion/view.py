@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from action_images.calibration.from_motion.adjust import Free
+from action_images.calibration.from_motion.bump import Bump, find_bump
 from action_images.calibration.from_motion.clicks import Click, clicked
 from action_images.calibration.from_motion.conventions import Reading
 from action_images.calibration.from_motion.observations import EVERY, Observations
@@ -75,6 +76,7 @@ class ViewResult:
     clicks_px: float | None = None
     episodes: tuple[EpisodeFit, ...] = ()
     pixel_shape: PixelShape | None = None
+    bump: Bump | None = None
 
     @property
     def camera(self) -> Pinhole:
@@ -176,7 +178,17 @@ def calibrate_view(view: ViewTracks, best: Trial, asked: Asked) -> ViewResult:
         clicks_px=None if clicks is None else _clicks_px(solved.camera, clicks),
         episodes=_episodes(view, seen, label, miss),
         pixel_shape=shape,
+        bump=_bump(solved.camera, seen, view, asked),
     )
+
+
+def _bump(found: Pinhole, seen: Observations, view: ViewTracks, asked: Asked) -> Bump | None:
+    """A bump by the camera found, or by the given one: after a large bump a fit may be lost."""
+    for camera in (found, asked.start):
+        bump = None if camera is None else find_bump(camera, seen, view.ids, seed=asked.seed)
+        if bump is not None:
+            return bump
+    return None
 
 
 def _delayed(view: ViewTracks, best: Trial, asked: Asked) -> tuple[Solved, float] | None:
