@@ -80,6 +80,7 @@ lerobot-0.4:
 TINY ?= out
 SEED ?= 0
 FROM ?=
+OPTIONS ?=
 MINUTES ?= 80
 DEMONSTRATIONS ?= 100
 AROUND ?= 30
@@ -100,7 +101,7 @@ train-tiny: $(INSTALLED)
 	$(RECORD) --task paper --episodes $(PLAY) $(call seed,0) --actor play --out $(TINY)/play
 	$(RECORD) --task paper --episodes $(VALIDATION) --seed 900000 --out $(TINY)/validation
 	cd $(TINY) && "$(CURDIR)/$(BIN)/action-images" train tiny --out tiny --minutes $(MINUTES) --dtype auto \
-	  $(if $(FROM),--pretrained "$(abspath $(FROM))")
+	  $(if $(FROM),--pretrained "$(abspath $(FROM))") $(OPTIONS)
 
 # Tasks of another simulator, in an environment of its own: recordings of its experts, and a run of so many minutes from
 # nothing; the finished models are in out/tiny-NAME/model. Goes on where it was killed, as train-tiny does. A run on the
