@@ -64,7 +64,7 @@ def find_bump(camera: Pinhole, seen: Observations, ids: Sequence[str], *, seed: 
     for split in _splits(len(ids)):
         early = np.arange(len(ids)) < split
         sides = [_Side.of(camera, seen, early, -1.0, seed), _Side.of(camera, seen, ~early, 1.0, seed)]
-        pairs = {roll: np.concatenate([side.pairs(camera, roll) for side in sides]) for roll in ROLLS_DEG}
+        pairs = {roll: _of_both(sides, camera, roll) for roll in ROLLS_DEG}
         bumps = [_bump(pairs[roll], pairs[0.0], ids[split]) for roll in ROLLS_DEG]
         found += [bump for bump in bumps if bump is not None]
     return max(found, key=lambda one: (one.clearness, one.num_moved), default=None)
@@ -126,6 +126,11 @@ class _Side:
         mean = self.others.summed(residual) / self.others.counts[:, None]
         square = self.others.summed((residual**2).sum(-1)) / self.others.counts
         return self.sign * mean, np.sqrt(np.maximum(square - (mean**2).sum(-1), 0.0))
+
+
+def _of_both(sides: Sequence[_Side], camera: Pinhole, roll_deg: float) -> Shaped[np.ndarray, "pair"]:
+    """The PAIRs of all sides."""
+    return np.concatenate([side.pairs(camera, roll_deg) for side in sides])
 
 
 def _bump(
