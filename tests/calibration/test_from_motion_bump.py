@@ -44,13 +44,13 @@ def bump(after: Pinhole, first: int, seed: int = 0) -> Bump | None:
     return find_bump(CAMERA, seen(after, first, seed), IDS)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_still_camera_is_not_bumped(seed):
     assert bump(CAMERA, 6, seed) is None
 
 
 @pytest.mark.parametrize("about", [(1.0, 0.0, 0.0), (0.3, -1.0, 0.1), (0.5, 0.5, 1.0)])
-@pytest.mark.parametrize(("degrees", "first"), [(0.5, 5), (1.0, 3), (1.0, 7), (3.0, 6)])
+@pytest.mark.parametrize(("degrees", "first"), [(0.5, 5), (1.0, 7), (3.0, 4)])
 def test_a_bump_is_told_by_its_episode_and_its_size(degrees, first, about):
     after = turned(degrees, about)
     found = bump(after, first)
