@@ -25,6 +25,7 @@ LEAST_TRACKS, LEAST_POINTS, LEAST_EPISODES = 6, 2, 2
 CLEAR = 2.0
 """Standard errors by which the tracks that moved must outnumber those that did not."""
 MOST_SPLITS = 12
+"""Of more than about so many episodes every n-th is tried as the first after a bump."""
 ROLLS_DEG = (0.0, -1.5, 1.5, -3.0, 3.0)
 """Turns about the line of sight that are tried: they displace each part of the picture elsewhere."""
 
