@@ -142,7 +142,23 @@ def test_recipes_of_earlier_versions_learn_action_images():
     assert [name for name, recipe in RECIPES.items() if recipe.learns == "vectors"] == [
         "debug-vector",
         "tiny-vector",
+        "tiny-metaworld-vector",
+        "tiny-libero-object-vector",
     ]
+
+
+@pytest.mark.parametrize("name", ["metaworld", "libero-object"])
+def test_the_baseline_of_another_world_learns_from_all_that_the_method_plans_from(name):
+    method, baseline = RECIPES[f"tiny-{name}"], RECIPES[f"tiny-{name}-vector"]
+    paths, drawn, ratios = (
+        [[getattr(source, field) for source in recipe.sources] for recipe in (method, baseline)]
+        for field in ("path", "drawn", "ratio")
+    )
+    assert paths[0] == paths[1]
+    assert drawn[0] == drawn[1]
+    assert ratios[0] == ratios[1]
+    assert all(source.modes == {"policy": 1.0} for source in baseline.sources + baseline.validation)
+    assert baseline.num_steps == pytest.approx(1.342 * method.num_steps, abs=1)
 
 
 def test_the_baseline_has_the_methods_network_tokens_and_compute():
