@@ -3,7 +3,6 @@
 import os
 import signal
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from action_images.inference.clip_generator import ClipGenerator
@@ -31,15 +30,3 @@ class Fragile(Job):
             return result
 
         return fragile
-
-
-def squares(num_words: int, item: int) -> tuple[int, str]:
-    if item == 13:
-        raise ValueError("thirteen is not squared")
-    if item == 17:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return item * item, "word " * num_words
-
-
-def begin(num_words: int):
-    return partial(squares, num_words)

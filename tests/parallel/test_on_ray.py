@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from ray_jobs import Fragile, begin, load
+from ray_jobs import Fragile, load
+from ray_squares import begin
 
 from action_images.episodes.dataset import DatasetWriter
 from action_images.files.lock import alone_in
