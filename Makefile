@@ -86,7 +86,7 @@ DEMONSTRATIONS ?= 100
 AROUND ?= 30
 SLIDES ?= 400
 STACKS ?= 260
-SECOND_TRIES ?= 75
+SECOND_TRIES ?= 25
 PLAY ?= 10
 VALIDATION ?= 8
 RECORD := $(BIN)/action-images record --size 128 --views 4 --every 4 --hold 32 --look wide --wording grammar --x264 superfast
@@ -96,8 +96,7 @@ train-tiny: $(INSTALLED)
 	$(RECORD) --task paper --episodes $(AROUND) $(call seed,10000) --rig around --actor disturbed --out $(TINY)/around
 	$(RECORD) --task slide_block_to_target --episodes $(SLIDES) $(call seed,1000) --actor disturbed --out $(TINY)/choices
 	$(RECORD) --task stack_blocks --episodes $(STACKS) $(call seed,1000) --actor disturbed --out $(TINY)/choices
-	$(RECORD) --task slide_block_to_target stack_blocks --episodes $(SECOND_TRIES) $(call seed,4000) --actor clumsy \
-	  --out $(TINY)/clumsy
+	$(RECORD) --task paper --episodes $(SECOND_TRIES) $(call seed,4000) --actor clumsy --out $(TINY)/clumsy
 	$(RECORD) --task paper --episodes $(PLAY) $(call seed,0) --actor play --out $(TINY)/play
 	$(RECORD) --task paper --episodes $(VALIDATION) --seed 900000 --out $(TINY)/validation
 	cd $(TINY) && "$(CURDIR)/$(BIN)/action-images" train tiny --out tiny --minutes $(MINUTES) --dtype auto \
