@@ -10,7 +10,7 @@ import torch
 
 from action_images.benchmarks import WorldConfig, find_benchmark, missing_modules, tasks_named
 from action_images.benchmarks.metaworld_tasks import CLOSE_EFFORT, PHRASINGS
-from action_images.benchmarks.record import WorldRecording
+from action_images.benchmarks.record import WorldRecording, _environment_for
 from action_images.errors import ActionImagesError
 from action_images.evaluation.ceiling import Gate, run_trial
 from action_images.evaluation.closed_loop import EvaluationConfig, judge
@@ -138,6 +138,24 @@ def test_an_expert_that_is_pushed_aside_on_its_way_goes_on_and_succeeds():
     assert all(episode is not None for episode in episodes)
     starts = torch.stack([e.trajectory.world_from_tool.translation[0] for e in episodes if e is not None])
     assert (starts.std(0) > 0.01).all()
+
+
+@needs_metaworld
+def test_a_demonstration_is_the_same_whatever_its_process_recorded_before():
+    recording = WorldRecording(replace(WORLD, size=(32, 32)), every=4, actor="disturbed")
+    after_others = [recording.demonstration("push-v3", seed) for seed in (0, 1, 3)][-1]
+    _environment_for.cache_clear()
+    alone = recording.demonstration("push-v3", 3)
+    assert after_others is not None
+    assert alone is not None
+    for view, same in zip(alone.views, after_others.views, strict=True):
+        assert torch.equal(
+            view.frames.read(range(alone.num_frames)), same.frames.read(range(alone.num_frames))
+        )
+    for path, same in ((alone.trajectory, after_others.trajectory), (alone.told, after_others.told)):
+        assert path is not None
+        assert same is not None
+        assert torch.equal(path.world_from_tool.matrix(), same.world_from_tool.matrix())
 
 
 @needs_metaworld

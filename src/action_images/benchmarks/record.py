@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from typing import Literal
 
@@ -66,7 +67,7 @@ class WorldRecording:
 
         Raises ActionImagesError if the task has no expert.
         """
-        environment = self.world.environment(task)
+        environment = _environment_for(self.world, task)
         film = Film(environment, self.every, environment.reset(seed))
         num_steady, done = 0, False
         for pushed in self._steps(environment, task, seed):
@@ -94,6 +95,15 @@ class WorldRecording:
             yield from _push(environment, rng, self.world.benchmark.workspace)
         for _ in _expert(environment, task):
             yield False
+
+
+@lru_cache(maxsize=1)
+def _environment_for(world: WorldConfig, task: str) -> RepeatableEnvironment:
+    """The environment of a task, kept for its next demonstration.
+
+    One of LIBERO's takes seconds to make, and 200 MB that a process does not give back.
+    """
+    return world.environment(task)
 
 
 def _expert(environment: RepeatableEnvironment, task: str) -> Iterator[StepReport]:
