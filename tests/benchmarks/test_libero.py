@@ -1,8 +1,10 @@
 """LIBERO behind our protocol: its own initial states, calibrated, repeatable, and closed cleanly."""
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,6 +167,19 @@ def test_an_experts_path_survives_codec_and_video_and_other_suites_have_none():
     environment.begin(1_000_000)
     assert environment.expert() is None
     environment.close()
+
+
+@needs_libero
+def test_an_environment_that_is_dropped_gives_its_scene_back_at_once():
+    environment = WORLD.environment(SOUP)
+    environment.begin(0)
+    model = weakref.ref(environment.model)
+    gc.disable()
+    try:
+        del environment
+        assert model() is None
+    finally:
+        gc.enable()
 
 
 @needs_libero

@@ -4,6 +4,7 @@
 
 import logging
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -83,6 +84,8 @@ class Robosuite(ScriptedEnvironment):
         self.task, self.max_steps, self.num_steps = task, max_steps, 0
         self._phrasings, self._views, self._script, self._make = phrasings, views, script, make
         self.simulator = make(task)
+        # robosuite refers to itself in a circle: without this, 280 MB of a scene of LIBERO would stay.
+        weakref.finalize(self, self.simulator.close).atexit = False
 
     def begin(self, seed: int) -> None:
         """Draw the places of objects, the words and the cameras from this seed."""
