@@ -28,7 +28,8 @@ PRO = find_benchmark("libero-pro")
 needs_libero_pro = pytest.mark.skipif(bool(missing_modules(PRO)), reason="needs liberopro: make env-libero")
 WORLD = WorldConfig("libero", size=(128, 128))
 PRO_WORLD = WorldConfig("libero-pro", size=(128, 128))
-SOUP = OBJECT[0]
+SOUP, CHEESE = OBJECT[:2]
+"""The cheese lies beside a can that the hand would touch in the middle of its grip."""
 
 
 def test_each_suite_has_ten_tasks_and_the_words_are_their_names_without_the_scene():
@@ -159,10 +160,15 @@ def test_a_seed_is_the_same_trial_every_time_and_another_seed_is_another():
 
 
 @needs_libero
-def test_an_experts_path_survives_codec_and_video_and_other_suites_have_none():
+@pytest.mark.parametrize("task", [SOUP, CHEESE], ids=["soup", "cheese"])
+def test_an_experts_path_survives_codec_and_video(task: str):
     gate = Gate(WORLD, sizes=(128,), rates=(5.0,), paths=("told",))
-    trial = run_trial(SOUP, 1_000_000, gate)
+    trial = run_trial(task, 1_000_000, gate)
     assert trial.succeeded == dict.fromkeys(("expert", "recorded", "told", "128 told 5 fps"), True)
+
+
+@needs_libero
+def test_other_suites_have_no_expert():
     environment = WORLD.environment("turn_on_the_stove")
     environment.begin(1_000_000)
     assert environment.expert() is None

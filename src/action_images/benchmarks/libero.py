@@ -133,7 +133,7 @@ class LiberoBenchmark:
     """Forty tasks; this package has experts for the two suites that pick and place one object."""
 
     name: str = "libero"
-    version: str = "1"
+    version: str = "2"
     description: str = "LIBERO: spatial, object, goal and ten (long), 40 tasks of a Panda arm"
     requires: tuple[str, ...] = (
         "libero",

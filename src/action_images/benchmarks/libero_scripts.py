@@ -1,6 +1,7 @@
 """Experts of LIBERO's suites that pick and place one object: motions of the tool."""
 
 import math
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,14 @@ NARROW = ("drawer", "next_to_the_ramekin")
 """Places where the fingers must close along the world's x: between a drawer's walls, and beside a ramekin."""
 REACH = 0.04
 """The depth to which the fingers reach beside a tall object (m)."""
+HAND = (0.035, 0.105)
+"""Half the extent (m) of the hand along the tool's x, and along its y, in which the fingers close."""
+PALM = 0.05
+"""The height (m) of the hand's underside above the point between the fingertips."""
+FINGER = 0.012
+"""Half the width (m) of a finger, which stays on the object."""
+ROOM = 0.01
+"""The gap (m) between the hand and a neighbour that is enough."""
 
 
 def script_for(task: str) -> "Script | None":
@@ -38,14 +47,55 @@ def put_into_basket(thing: str, world: "Robosuite") -> Iterator[Motion]:
     tall = int(np.argmax(np.abs(axes[2])))
     narrow = min((axis for axis in range(3) if axis != tall), key=lambda axis: half[axis])
     across = math.atan2(axes[1, narrow], axes[0, narrow]) - math.pi / 2  # fingers close along the tool's y
+    long = 3 - tall - narrow
     place = centre.copy()
     place[2] = max(centre[2] + half[tall] - REACH, centre[2])
+    place[:2] += _aside(world, thing, place, axes[:2, long], half[long])
     yaw = turned_least(world, across)
     yield from take(place, yaw=yaw, up=0.22)
     basket = world.body("basket_1_main").translation.numpy()
     low = np.array([basket[0], basket[1], basket[2] + 0.12 + max(half[tall] - 0.05, 0.0)])
     above = np.array([basket[0], basket[1], place[2] + 0.22])
     yield from leave(above, low, yaw=yaw)
+
+
+def _aside(world: "Robosuite", thing: str, place: np.ndarray, along: np.ndarray, half: float) -> np.ndarray:
+    """How far from the middle of an object (x and y in m) the hand fits between its neighbours.
+
+    `along` is the direction (x, y) of the object's longer side, `half` half its length. Zero if the hand fits
+    in the middle, else as little as possible, or where most room is.
+    """
+    along = along / np.linalg.norm(along)
+    across = np.array([-along[1], along[0]])
+    neighbours = [bounds(world, name) for name in _things(world) if name != f"{thing}_1_main"]
+    in_the_way = [
+        (centre[:2], np.sort(size)[1])  # taken as round
+        for centre, size, axes in neighbours
+        if centre[2] + np.abs(axes[2]) @ size > place[2] + PALM
+    ]
+
+    def room(shift: float) -> float:
+        """The least gap (m) between the hand and a neighbour."""
+        hand = place[:2] + shift * along
+        gaps = [
+            math.hypot(
+                max(abs((centre - hand) @ along) - HAND[0], 0.0),
+                max(abs((centre - hand) @ across) - HAND[1], 0.0),
+            )
+            - radius
+            for centre, radius in in_the_way
+        ]
+        return min(gaps, default=math.inf)
+
+    most = max(half - FINGER, 0.0)
+    shifts = sorted(np.linspace(-most, most, 9), key=abs)
+    return along * next((shift for shift in shifts if room(shift) > ROOM), max(shifts, key=room))
+
+
+def _things(world: "Robosuite") -> list[str]:
+    """The bodies of the objects that lie beside the basket."""
+    names = map(str, world.simulator.sim.model.body_names)
+    return [name for name in names if re.search(r"_\d+_main$", name) and name != "basket_1_main"]
 
 
 def put_bowl_on_plate(along: int, world: "Robosuite") -> Iterator[Motion]:

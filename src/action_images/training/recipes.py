@@ -98,7 +98,7 @@ def _tiny_of(world: str, drawn: DrawnPath = "reached") -> Recipe:
 
 
 TINY_METAWORLD = _tiny_of("metaworld")
-# LIBERO's arm is soft: paths that it reached, played again, lose whole tasks (docs/benchmarks.md).
+# What LIBERO's soft arm was told: where it leans on something, that is more than it reached.
 TINY_LIBERO_OBJECT = _tiny_of("libero-object", drawn="told")
 
 PLANNED = {"policy": 1.0}
