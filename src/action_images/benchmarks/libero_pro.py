@@ -45,7 +45,7 @@ class LiberoProBenchmark(LiberoBenchmark):
     """The cameras of a seed are those of the same seed in the task that is not perturbed."""
 
     name: str = "libero-pro"
-    version: str = "1"
+    version: str = "2"
     description: str = (
         "LIBERO-PRO: LIBERO's tasks with other objects, places, words or goals; for judging alone"
     )
