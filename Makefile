@@ -109,8 +109,8 @@ METAWORLD_MINUTES ?= 100
 METAWORLD_EPISODES ?= 60
 METAWORLD_DISTURBED ?= 120
 LIBERO_MINUTES ?= 100
-LIBERO_EPISODES ?= 30
-LIBERO_DISTURBED ?= 60
+LIBERO_EPISODES ?= 15
+LIBERO_DISTURBED ?= 30
 WORLD_VALIDATION ?= 10
 world = cd out && ../.venv-$(firstword $(subst /, ,$(1)))/bin/action-images
 world-record = $(world) record --env $(1) --views 4 --x264 superfast
@@ -121,7 +121,7 @@ $(world-record) --episodes $(3) --out $(2)
 $(world-record) --episodes $(4) --seed 10000 --actor disturbed --out $(2)-disturbed
 $(world-record) --episodes $(WORLD_VALIDATION) --seed 900000 --out $(2)-validation
 $(world) train tiny-$(2) --out tiny-$(2)$(if $(FROM),-from-$(notdir $(FROM))) --minutes $(5) --dtype auto \
-  $(if $(FROM),--pretrained "$(abspath $(FROM))")
+  $(if $(FROM),--pretrained "$(abspath $(FROM))") $(OPTIONS)
 endef
 train-metaworld: env-metaworld
 	$(call train-world,metaworld/mt10,metaworld,$(METAWORLD_EPISODES),$(METAWORLD_DISTURBED),$(METAWORLD_MINUTES))
