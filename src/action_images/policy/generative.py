@@ -34,10 +34,6 @@ class GenerativePolicy:
     `mode` is a name of `canvas.MODES`: 'policy' generates the actions alone, 'joint' the video too (decoded
     only if `wanted` has it). A plan is as long as a clip, at `control_hz`. The same `seed` and observation
     give the same plan. Cameras are assumed to stand still while a plan lasts.
-
-    The guard would hold back a plan with a pose of less confidence than `enough`, and the same observation
-    would give it again. So the policy plans again from other noise, up to `tries` times in all, and takes the
-    plan whose lowest confidence is highest.
     """
 
     generator: ClipGenerator
@@ -47,8 +43,6 @@ class GenerativePolicy:
     gripper: Gripper = Gripper()
     interpolation: Interpolation = "linear"
     seed: int = 0
-    enough: float = 0.1
-    tries: int = 4
 
     def __post_init__(self) -> None:
         if self.mode not in ("policy", "joint"):
@@ -59,10 +53,6 @@ class GenerativePolicy:
         if "action" not in self.wanted:
             raise ActionImagesError(
                 "a policy reads its plan off the action images: `wanted` must have 'action'"
-            )
-        if self.tries < 1:
-            raise ActionImagesError(
-                f"a policy plans at least once: tries must be 1 or more, not {self.tries}"
             )
 
     @classmethod
@@ -141,24 +131,14 @@ class GenerativePolicy:
         Raises ValueError for a batch of observations, fewer than two views, or an instruction too long for
         the models.
         """
-        plan = self.propose(observation, 1)[0]
-        if self.tries == 1 or _least_confidence(plan) >= self.enough:
-            return plan
-        others = self.propose(observation, self.tries - 1, self.seed + 1)
-        first, more = plan.stage_ms or {}, others[0].stage_ms or {}
-        surest = max([plan, *others], key=_least_confidence)
-        return replace(surest, stage_ms={stage: ms + more[stage] for stage, ms in first.items()})
+        return self.propose(observation, 1)[0]
 
-    def propose(self, observation: Observation, num_plans: int, first_seed: int | None = None) -> list[Plan]:
-        """Make plans from one observation, with the noise of `num_plans` consecutive seeds.
-
-        The first seed is `first_seed`, or the policy's own if that is None.
-        """
-        first_seed = self.seed if first_seed is None else first_seed
+    def propose(self, observation: Observation, num_plans: int) -> list[Plan]:
+        """Make plans from one observation, with the noise of `num_plans` seeds, the policy's own first."""
         stages, generator = Stages(), self.generator
         with stages.of("encode", generator.device):
             scene = scene_of(observation, generator.clips.size)
-        seeds = range(first_seed, first_seed + num_plans)
+        seeds = range(self.seed, self.seed + num_plans)
         prediction = generator.generate(scene, self.mode, seeds, self.wanted, stages)
         with stages.of("read", generator.device):
             plans = [self._plan(observation, prediction[i]) for i in range(num_plans)]
@@ -181,9 +161,3 @@ class GenerativePolicy:
             action_images=prediction.action_images,
             imagined_frame=steps.frame,
         )
-
-
-def _least_confidence(plan: Plan) -> float:
-    """The lowest confidence of a plan."""
-    assert plan.confidence is not None
-    return plan.confidence.min().item()
