@@ -217,7 +217,7 @@ def train(data: Path, out: Path, minutes: float, recipe_name: str, eyes: Eyes) -
         )
     units = Units(**load_file(out / "units.safetensors"))
     torch.manual_seed(0)
-    network, pretrained = new_policy(eyes).train(), []
+    network, pretrained = new_policy(eyes).train().to(memory_format=torch.channels_last), []
     if eyes != "resnet18":
         network.model.backbone.eval()  # the statistics of its norms stay ImageNet's
         pretrained = list(network.model.backbone.parameters())
