@@ -130,6 +130,7 @@ def test_values_that_make_no_sense_are_refused(change, said):
         ({"stride": 0}, "stride must be at least 1"),
         ({"step": 0}, "step must be at least 1"),
         ({"held_out": 1.5}, "held_out must be"),
+        ({"at_most": 0}, "at_most must be at least 1"),
         ({"views": ("left", "left")}, "views name 'left' twice"),
     ],
 )

@@ -1,11 +1,14 @@
 """The episodes of a data set that a source uses: all, those to train on, or those held out."""
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
 from action_images.errors import ActionImagesError
-from action_images.samples.stateless_random import held_out
+from action_images.samples.stateless_random import held_out, random_bits
 
 Part = Literal["all", "train", "held_out"]
 Unit = Literal["episode", "variation"]
@@ -40,3 +43,34 @@ def variation(episode_id: str) -> str:
     """The scene that an episode repeats: its id up to the part 'variation<N>', or without its last part."""
     match = re.match(r"(.*?(?:^|/)variation_?\d+)(?:/|$)", episode_id)
     return match[1] if match else episode_id.rpartition("/")[0] or episode_id
+
+
+def chosen(
+    ids: Sequence[str], split: Split, without: Sequence[str] = (), at_most: int | None = None
+) -> frozenset[str]:
+    """The ids of a part: those that no pattern of `without` matches, and `at_most` of them.
+
+    Patterns are as in file names: "close_box/*". The `at_most` are taken in turn from all groups (ids alike
+    but for their last part), in the order of a hash, so more of them include the fewer.
+    Raises ValueError for a pattern that matches no id, and if there are fewer than `at_most`.
+    """
+    for pattern in without:
+        if not any(fnmatchcase(name, pattern) for name in ids):
+            raise ActionImagesError(
+                f"no episode to leave out is called '{pattern}'; ids look like '{ids[0]}', and a pattern "
+                f"like '{ids[0].rpartition('/')[0]}/*' or '*' stands for many"
+            )
+    part = [name for name in ids if split(name) and not any(fnmatchcase(name, one) for one in without)]
+    if at_most is None:
+        return frozenset(part)
+    if len(part) < at_most:
+        raise ActionImagesError(
+            f"at_most is {at_most}, and there are {len(part)} episodes of these; ask for no more than that"
+        )
+    taken: Counter[str] = Counter()
+    turns = []
+    for name in sorted(part, key=lambda name: random_bits("at most", name)):
+        group = name.rpartition("/")[0] or name
+        turns.append((taken[group], random_bits("turn", name), name))
+        taken[group] += 1
+    return frozenset(name for *_, name in sorted(turns)[:at_most])

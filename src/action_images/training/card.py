@@ -73,8 +73,9 @@ def _rows(recipes: Sequence[SourceRecipe], mixture: Mixture, use: str) -> Iterat
         used = [number for number in episodes_of(one, source) if dataset.ids[number] not in left_out]
         instructions = Counter(dataset.instruction(number) for number in used)
         said = ", ".join(f"{name} {weight:g}" for name, weight in one.modes.items())
+        without = f", without {' '.join(one.without)}" if one.without else ""
         counts = f"{len(used)} | {len(source)} | {len(instructions)}"
-        yield f"| {dataset.path.name} | {source.ratio:g} | {one.part}, {use} | {counts} | {said} |"
+        yield f"| {dataset.path.name} | {source.ratio:g} | {one.part}, {use}{without} | {counts} | {said} |"
 
 
 def _figures(figures: Mapping[str, Mapping[str, float]]) -> str:

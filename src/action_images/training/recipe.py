@@ -33,6 +33,7 @@ SOURCE_RANGES = {
     "stride": AT_LEAST_1,
     "step": AT_LEAST_1,
     "held_out": FROM_0_TO_1,
+    "at_most": AT_LEAST_1,
 }
 """Field of a source -> its range."""
 RANGES = {
@@ -78,6 +79,10 @@ class SourceRecipe:
     """About this share of the episodes is held out, 0 to 1; none if part is all."""
     held_out_by: Unit = "variation"
     """Hold out whole variations of a scene, or single episodes."""
+    without: tuple[str, ...] = ()
+    """Patterns of the ids of episodes to leave out, as in file names: close_box/* leaves out that task."""
+    at_most: int | None = None
+    """Use this many of the part's episodes, taken evenly from its tasks; all if left out."""
     drawn: DrawnPath = "reached"
     """The poses in action images: reached, the tool's own; told, those commanded. The two differ while the
     arm pushes."""
@@ -256,8 +261,7 @@ class Recipe:
             )
         for name in ("sources", "validation"):
             values[name] = tuple(
-                SourceRecipe(**{**one, "path": Path(one["path"]), "views": tuple(one["views"])})
-                for one in values[name]
+                SourceRecipe(**{**one, "path": Path(one["path"]), **_tuples(one)}) for one in values[name]
             )
         values["lora"] = LoraRecipe(**{**values["lora"], "targets": tuple(values["lora"]["targets"])})
         for name in ("size", "betas"):
@@ -297,6 +301,10 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
         for name in before
         if name not in practical and before[name] != after[name]
     ]
+
+
+def _tuples(source: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(source[name]) for name in ("views", "without") if name in source}
 
 
 def _plain(value: Any) -> Any:

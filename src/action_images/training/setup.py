@@ -28,7 +28,7 @@ from action_images.samples.frames_cache import FramesCache, Say
 from action_images.samples.mirror import mirrored_words
 from action_images.samples.mixture import Decisions, Mixture, Source
 from action_images.samples.sample import Sample, collate
-from action_images.samples.split import Split
+from action_images.samples.split import Split, chosen
 from action_images.samples.window import Cutting
 from action_images.training.recipe import Recipe, SourceRecipe
 
@@ -82,7 +82,7 @@ def open_mixture(
         decisions = Decisions(one.modes, drop_text, mirror=recipe.mirror, first_frame_modes=FIRST_FRAME_MODES)
         cutting = Cutting(clips.num_frames, one.stride, one.step)
         views = one.views or None
-        split = Split(one.part, one.held_out, one.held_out_by)
+        used = _ids_of(one, dataset)
         draws_actions = any(
             weight > 0 and MODES[mode].action is not None for mode, weight in one.modes.items()
         )
@@ -93,7 +93,7 @@ def open_mixture(
             one.ratio,
             views,
             recipe.num_views,
-            split,
+            used.__contains__,
             decisions,
             draws_actions=draws_actions,
         )
@@ -120,8 +120,15 @@ def _say_if_nothing_is_commanded(source: Source, say: Say) -> None:
 
 def episodes_of(one: SourceRecipe, source: Source) -> list[int]:
     """Numbers of the episodes in the part of a source, including those that give no window."""
-    part = Split(one.part, one.held_out, one.held_out_by)
-    return [number for number, name in enumerate(source.dataset.ids) if part(name)]
+    used = _ids_of(one, source.dataset)
+    return [number for number, name in enumerate(source.dataset.ids) if name in used]
+
+
+def _ids_of(one: SourceRecipe, dataset: Dataset) -> frozenset[str]:
+    try:
+        return chosen(dataset.ids, Split(one.part, one.held_out, one.held_out_by), one.without, one.at_most)
+    except ActionImagesError as error:
+        raise ActionImagesError(f"{one.path}: {error}") from error
 
 
 def learnt_and_judged(learnt: Mixture, judged: Iterable[Mixture]) -> list[str]:
