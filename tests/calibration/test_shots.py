@@ -107,3 +107,9 @@ def test_a_board_that_is_nowhere_says_what_was_seen_instead(folder):
         load_shots([folder / "left"], table, Board(4, 3, 0.05, 0.035, "DICT_6X6_50"))
     with pytest.raises(CalibrationError, match=r"markers of DICT_5X5_100 are: check --squares"):
         load_shots([folder / "left"], table, Board(15, 3, 0.05, 0.035))
+
+
+def test_a_digit_that_is_no_number_does_not_count_as_one(tmp_path):
+    for name in ("10.png", "9.png", "\u00b2.png"):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in list_pictures(tmp_path)][:2] == ["9.png", "10.png"]

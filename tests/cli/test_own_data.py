@@ -229,3 +229,20 @@ def test_doctor_names_what_is_installed_and_the_line_for_what_is_not(capsys, mon
     assert main(["doctor", "--quick"]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "serve: needs serve: pip install 'action-images[serve]'" in told
+
+
+def test_cameras_of_another_source_are_never_replaced(recordings: Path, tmp_path: Path, capsys):
+    (tmp_path / "lens.yaml").write_text(CAMERA_INFO % "0, 0, 0, 0, 0")
+    (tmp_path / "pose.yaml").write_text(HAND_EYE)
+    lens, pose, out = (str(tmp_path / name) for name in ("lens.yaml", "pose.yaml", "cameras.json"))
+    mine = tmp_path / "mine.json"
+    mine.write_bytes(before := (recordings / "cameras.json").read_bytes())
+    assert main(["cameras", "convert", lens, pose, str(mine)]) == 2
+    assert "is not overwritten" in capsys.readouterr().err
+    assert mine.read_bytes() == before
+    assert main(["cameras", "convert", lens, pose, out]) == 0
+    assert main(["cameras", "convert", lens, pose, out]) == 0  # the same again
+    (tmp_path / "lens.yaml").write_text((CAMERA_INFO % "0, 0, 0, 0, 0").replace("left", "top"))
+    (tmp_path / "pose.yaml").write_text(HAND_EYE.replace("left", "top"))
+    assert main(["cameras", "convert", lens, pose, out]) == 2
+    assert "has the camera 'left', which these files do not have" in capsys.readouterr().err

@@ -313,7 +313,7 @@ def test_one_damaged_episode_of_a_calibrated_set_never_blocks_the_others(tmp_pat
         other.write_bytes(other.read_bytes()[:300])
     tool = {"feature": "observation.state", "columns": list(range(8)), "closed": 0, "open": 1}
     (tmp_path / "calibration.json").write_text(json.dumps({"tool": tool}))
-    outcome = import_episodes(Job(tmp_path), tmp_path / "out", 0)
+    outcome = import_episodes(Job(tmp_path), tmp_path.with_name(f"{tmp_path.name}-out"), 0)
     assert len(outcome.imported) == 7
     assert list(outcome.refused) == ["episode_000003"]
     assert message in outcome.refused["episode_000003"]

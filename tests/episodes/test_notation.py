@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from action_images.episodes.contradictions import in_gripper, in_names, in_poses
+from action_images.episodes.contradictions import in_gripper, in_gripper_name, in_names, in_poses, in_sides
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.notation import ROTATIONS, ToolNotation, notation_from_json
 from action_images.episodes.trajectory_file import load_trajectory, save_trajectory
@@ -308,3 +308,23 @@ def test_axes_of_a_tool_in_lerobots_way_of_naming_are_no_joints():
     turned = ["qw.pos", "qx.pos", "qy.pos", "qz.pos"]
     told = next(in_names(["x.pos", "y.pos", "z.pos", *turned], ToolNotation("quaternion_xyzw", 0, 1)))
     assert 'declare "rotation": "quaternion_wxyz"' in told
+
+
+def test_entries_of_a_matrix_are_named_row_by_row():
+    rows = [f"r{row}{column}" for row in (1, 2, 3) for column in (1, 2, 3)]
+    columns = [f"r{row}{column}" for column in (1, 2, 3) for row in (1, 2, 3)]
+    notation = ToolNotation("matrix", closed=0, open=1)
+    assert list(in_names(["x", "y", "z", *rows], notation)) == []
+    assert "are not a matrix row by row" in next(in_names(["x", "y", "z", *columns], notation))
+
+
+def test_columns_of_two_arms_are_no_pose():
+    assert list(in_sides(["right_x", "right_y", "right_z", "gripper"])) == []
+    assert list(in_sides(["x", "upright", "lefty"])) == []
+    told = next(in_sides(["right_x", "right_y", "right_z", "left_gripper"]))
+    assert told.startswith("the column left_gripper is of a left arm, and right_x of a right one")
+
+
+def test_a_grippers_width_is_large_when_it_is_open():
+    notation = ToolNotation("euler_xyz", closed=0.08, open=0)
+    assert "large when it is open" in next(in_gripper_name("gripper_width", notation))

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import av
 import foreign
 import numpy as np
 import pyarrow as pa
@@ -508,3 +509,36 @@ def test_a_film_whose_rate_changes_is_refused_and_one_that_drifts_a_little_is_to
     v3.encode(tmp_path / "e/left.mp4", range(120), np.cumsum([0.1] * 60 + [0.095] * 60))
     (note,) = shown_in(tmp_path)[2]
     assert note.startswith("view 'left': its pictures are up to 0.8 frames off an even rate (95 to 100 ms")
+
+
+def test_videos_that_begin_apart_are_refused_with_and_without_times(tmp_path):
+    write_episode(tmp_path / "e")
+    (tmp_path / "e/side.mp4").unlink()
+    times = [0.5 + 0.1 * place for place in range(foreign.FRAMES)]
+    v3.encode(tmp_path / "e/side.mkv", range(foreign.FRAMES), times, rate=10)
+    with pytest.raises(EpisodeError, match=r"'front' begins at 0.000 s .* 'side' at 0.500 s.*, and row i"):
+        open_foreign(tmp_path)[1].read("e")
+
+
+def test_a_set_is_never_written_into_its_source(tmp_path):
+    write_episode(tmp_path / "mine/e")
+    before = sorted(tmp_path.rglob("*"))
+    for out in (tmp_path / "mine", tmp_path / "mine/set"):
+        with pytest.raises(EpisodeError, match="never written into its source"):
+            import_episodes(Job(tmp_path / "mine"), out, 0)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_film_of_depth_is_no_film_of_colours(tmp_path):
+    write_episode(tmp_path / "e")
+    with av.open(str(tmp_path / "e/wrist.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "gray16le"
+        for _ in range(foreign.FRAMES):
+            depth = np.full((48, 64), 700, np.uint16)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(depth, format="gray16le")))
+        container.mux(stream.encode())
+    with pytest.raises(EpisodeError, match=r"wrist\.mkv: .*more than 8 bits \(gray16le\).*leave it out"):
+        open_foreign(tmp_path)[1].read("e")
+    wanted = Wanted(("front", "side"))
+    assert len(open_foreign(tmp_path, wanted=wanted)[1].read("e").views) == 2

@@ -377,3 +377,15 @@ def test_a_file_that_goes_on_after_its_last_row_is_said_where_it_is_imported(tmp
     assert reader.read(reader.ids[0]).notes == ()
     (note,) = reader.read(reader.ids[1]).notes
     assert note.startswith("top: its video goes on for 4 frames after the last row")
+
+
+def test_pictures_between_episodes_and_before_the_first_are_said(tmp_path):
+    def edit(parts):
+        parts.rows[:] = [row for row in parts.rows if row["episode_index"] or row["frame_index"] < 8]
+        parts.episodes[0]["length"] = 8
+        parts.episodes[0]["videos/observation.images.top/from_timestamp"] = 0.1
+
+    _, reader = open_foreign(v3.write(tmp_path, [12, 12], edit=edit))
+    (note,) = reader.read(reader.ids[0]).notes
+    assert "goes on for 3 frames after the last row and shows 1 frames before the first row" in note
+    assert reader.read(reader.ids[1]).notes == ()

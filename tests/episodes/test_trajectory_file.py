@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from action_images.episodes.episode import EpisodeError
-from action_images.episodes.trajectory_file import load_trajectory, load_with_unreliable, save_trajectory
+from action_images.episodes.trajectory_file import (
+    COLUMNS,
+    load_trajectory,
+    load_with_unreliable,
+    save_trajectory,
+)
 from scenes import trajectory
 
 
@@ -120,3 +125,19 @@ def test_marks_of_reliable_poses_may_be_words_but_nothing_unreadable(tmp_path):
     file.write_text(file.read_text().replace("False", "perhaps"))
     with pytest.raises(EpisodeError, match=r"row \[1\].*'perhaps'"):
         load_with_unreliable(file)
+
+
+def test_a_field_that_is_not_known_is_refused(tmp_path):
+    rows = [[0.3, 0.2, 0.1, 0, 0, 0, 1, 0.5]] * 2
+    path = tmp_path / "poses.json"
+    path.write_text(json.dumps({"columns": COLUMNS[8], "rows": rows, "unit": "mm"}))
+    with pytest.raises(EpisodeError, match="has the field 'unit', which is not known"):
+        load_trajectory(path)
+
+
+def test_row_numbers_that_pandas_wrote_under_no_name_are_compared(tmp_path):
+    lines = [f"{number},0.3,0.2,0.1,0,0,0,1,0.5" for number in (0, 3, 1, 2)]
+    path = tmp_path / "poses.csv"
+    path.write_text("\n".join([",".join(["", *COLUMNS[8]]), *lines]))
+    with pytest.raises(EpisodeError, match="the column without a name goes from 0 to 3 in row 1"):
+        load_trajectory(path)

@@ -7,6 +7,8 @@ import shutil
 from dataclasses import replace
 from itertools import chain
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -346,7 +348,7 @@ def test_a_later_episode_that_was_recorded_anew_under_its_id_is_not_taken_for_th
     shutil.rmtree(source)
     anew = make_episode(NUM_FRAMES, name="test/second", fps=4.5)
     write(source, episode, replace(anew, fps=5.0), third)
-    with pytest.raises(EpisodeError, match=r"test/second had other pictures or numbers when labelled"):
+    with pytest.raises(EpisodeError, match=r"test/second had other pictures, cameras or numbers"):
         go_on(job, out)
 
 
@@ -364,3 +366,17 @@ def test_one_view_of_a_data_set_becomes_image_points_in_its_own_pixels(tmp_path,
     found = torch.tensor([[float(value) for value in row.split(",")[1:3]] for row in rows])
     assert (found - truth).norm(dim=-1).nanmedian() < 1.5
     assert not (out / "meta").exists()
+
+
+def test_cameras_that_were_moved_after_the_first_labels_are_refused(tmp_path, generator, episode):
+    source, out = tmp_path / "source", tmp_path / "out"
+    write(source, episode, replace(episode, id="test/second"))
+    job = Job(lambda: generator, source, LABELLING)
+    label_dataset(job, out, limit=1)
+    (data,) = source.glob("data/*/*.parquet")
+    rows = pq.read_table(data)
+    name = next(name for name in rows.column_names if name.endswith(".intrinsics"))
+    wider = pa.array([[1.3 * number for number in row] for row in rows[name].to_pylist()], rows[name].type)
+    pq.write_table(rows.set_column(rows.column_names.index(name), name, wider), data)
+    with pytest.raises(EpisodeError, match=r"test/e0 had other pictures, cameras or numbers"):
+        label_dataset(job, out)

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from action_images.errors import ActionImagesError
+from action_images.parallel.pool import pool_of
 from processes import is_running
 
 POOL = """
@@ -38,3 +40,8 @@ def test_whatever_ends_their_maker_ends_them(tmp_path, how: signal.Signals):
     while any(is_running(worker) for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(is_running(worker) for worker in workers)
+
+
+def test_less_than_one_process_is_refused_with_the_option():
+    with pytest.raises(ActionImagesError, match="--workers is -1"):
+        pool_of(-1, print, ())

@@ -98,7 +98,8 @@ def list_pictures(folder: Path) -> list[Path]:
     return sorted(
         pictures,
         key=lambda path: [
-            (part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", path.name)
+            (part.isdecimal(), int(part) if part.isdecimal() else part)
+            for part in re.split(r"(\d+)", path.name)
         ],
     )
 

@@ -13,6 +13,9 @@ import tyro
 from action_images.errors import ActionImagesError
 from action_images.terminal.paths import GivenDataset, OutFolder
 
+CONVERTED = "calibration files of other tools"
+"""The source that a converted file states."""
+
 
 @dataclass(frozen=True)
 class Convert:
@@ -74,7 +77,8 @@ def main(
     from action_images.episodes.cameras_file import save_cameras
 
     cameras = cameras_of(sources, straightened=what.straightened)
-    save_cameras(out, cameras)
+    _refuse_other_cameras(out, set(cameras))
+    save_cameras(out, cameras, source=CONVERTED)
     for name, camera in cameras.items():
         x, y, z = camera.world_from_camera.translation.tolist()
         focal = camera.intrinsics[0, 0].item()
@@ -85,6 +89,24 @@ def main(
     for remark in (*other_lenses(sources), *other_axes(sources)):
         print(remark)
     print(f"written: {out}")
+
+
+def _refuse_other_cameras(out: Path, written: set[str]) -> None:
+    """Refuse to replace a file that has cameras of another source, or other cameras than those written."""
+    from action_images.episodes.cameras_file import load_cameras, source_of
+
+    if not out.exists():
+        return
+    if source_of(out) != CONVERTED:
+        raise ActionImagesError(
+            f"{out}: was not written by this command and is not overwritten; name another file, or move it"
+        )
+    lost = sorted(set(load_cameras(out)) - written)
+    if lost:
+        raise ActionImagesError(
+            f"{out}: has the camera '{lost[0]}', which these files do not have, and is not overwritten; give "
+            "the files of all cameras at once, name another file, or move it"
+        )
 
 
 def _write_columns(what: AsColumns) -> None:

@@ -113,9 +113,13 @@ def _models(place: Path) -> Known | None:
     clips = _json(place / INDEX).get("clips")
     facts = ()
     if isinstance(clips, dict):
-        height, width = clips["size"]
-        facts = (f"clips of {clips['num_frames']} frames of {height} x {width} px at {clips['fps']:g}/s",)
-        facts += (f"sampled by {clips['sampling']}",)
+        try:
+            height, width = clips["size"]
+            frames = f"{clips['num_frames']:d} frames of {height:d} x {width:d} px"
+            facts = (f"clips of {frames} at {clips['fps']:g}/s", f"sampled by {clips['sampling']}")
+        except (KeyError, TypeError, ValueError) as error:
+            told = f"'clips' is not the clips of a model ({type(error).__name__}: {error})"
+            raise ActionImagesError(f"{place / INDEX}: {told}; restore the file") from None
     facts += _checked_models(place)
     return Known(
         "saved models",

@@ -45,7 +45,10 @@ LAST_AXIS = re.compile(
 UNIT = re.compile(r"[^a-z](mm|cm)[^a-z]*$", re.IGNORECASE)
 DEGREES = re.compile(r"[^a-z]deg(rees?)?[^a-z]*$", re.IGNORECASE)
 CLOSING = re.compile(r"(^|[^a-z])clos(e|ed|edness|ing|ure)([^a-z]|$)", re.IGNORECASE)
-OPENING = re.compile(r"(^|[^a-z])open(ed|ness|ing)?([^a-z]|$)", re.IGNORECASE)
+OPENING = re.compile(r"(^|[^a-z])(open(ed|ness|ing)?|width|aperture)([^a-z]|$)", re.IGNORECASE)
+ENTRY = re.compile(r"(?:^|[^a-z])(?:r|m|rot|mat)_?([0-3])_?([0-3])$", re.IGNORECASE)
+"""A matrix's entry, by row and column."""
+SIDE = re.compile(r"(?:^|[^a-z])(left|right)(?:[^a-z]|$)", re.IGNORECASE)
 TURNS = re.compile(r"(?:^|_|\.)(roll|pitch|yaw)", re.IGNORECASE)
 
 
@@ -57,6 +60,7 @@ def in_names(names: Sequence[str], notation: ToolNotation, *, is_declared: bool 
     if all(map(TOOL_AXIS.search, names[:3])):
         names = [name.removesuffix(LEROBOTS) for name in names]
     yield from _in_order(names)
+    yield from _in_entries(names[3:])
     yield from _in_units(names, notation)
     joints = [name for name in names[:3] if JOINT.search(name)]
     if joints:
@@ -108,6 +112,21 @@ def _in_order(names: Sequence[str]) -> Iterator[str]:
     turns = [match[1].lower() for match in map(TURNS.search, names[3:]) if match]
     if sorted(turns) == ["pitch", "roll", "yaw"] and turns != ["roll", "pitch", "yaw"]:
         yield f"the columns {', '.join(names[3:])} are not in the order roll pitch yaw; give 'columns' so"
+
+
+def _in_entries(names: Sequence[str]) -> Iterator[str]:
+    """Contradictions by a matrix's entries in another order than row by row."""
+    entries = [match.groups() for match in map(ENTRY.search, names) if match]
+    if len(entries) == len(names) == 9 and entries != sorted(entries):
+        yield f"the columns {', '.join(names)} are not a matrix row by row; give 'columns' in that order"
+
+
+def in_sides(names: Sequence[str]) -> Iterator[str]:
+    """Contradictions by columns of a left and of a right arm, in one pose with its gripper."""
+    sides = {name: match[1].lower() for name in names if (match := SIDE.search(name))}
+    if len(set(sides.values())) > 1:
+        left, right = (next(name for name, side in sides.items() if side == one) for one in ("left", "right"))
+        yield f"the column {left} is of a left arm, and {right} of a right one; give the columns of one arm"
 
 
 def _in_units(names: Sequence[str], notation: ToolNotation) -> Iterator[str]:

@@ -152,6 +152,7 @@ def import_episodes(
     """
     if limit is not None and limit < 1:
         raise ActionImagesError(f"--limit is {limit}; look at one episode at least, or leave it out")
+    _check_place(job.source, out)
     format, reader = open_foreign(job.source, job.format, job.wanted)
     job = replace(job, format=format)
     twice = sorted(set(job.shift) & set(getattr(reader, "shifts", {})))
@@ -162,6 +163,14 @@ def import_episodes(
     # progress.
     with alone_in((out / SETTINGS).parent):
         return _import(job, reader, reader.ids[:limit], out, num_workers, seen)
+
+
+def _check_place(source: Path, out: Path) -> None:
+    source, out = source.resolve(), out.resolve()
+    if out == source or source in out.parents:
+        raise EpisodeError(
+            f"{out}: the set is never written into its source; name a folder outside of {source}"
+        )
 
 
 def _import(

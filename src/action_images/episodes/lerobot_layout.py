@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from action_images.episodes.declared_calibration import check_calibration
 from action_images.episodes.names import SAFE_NAME, EpisodeError
 from action_images.episodes.strangers import check_inside, check_regular
 from action_images.files.strict_json import RepeatedKey, parsed
@@ -127,6 +128,7 @@ def read_info(root: Path) -> dict[str, Any]:
         raise EpisodeError(f"{root / INFO}: 'features' does not describe the columns; restore the file")
     for key, feature in described.items():
         _check_feature(root, key, feature)
+    check_calibration(root, described, CAMERAS, IMAGES)
     videos = [key for key, feature in described.items() if feature.get("dtype") == "video"]
     if len(videos) > 1 and "{video_key" not in str(info.get("video_path", VIDEOS)):
         cure = "all views would be read from one file; put {video_key} into it"

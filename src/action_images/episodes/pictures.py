@@ -16,7 +16,7 @@ from action_images.episodes.episode import EpisodeError, check_indices
 from action_images.episodes.ffmpeg import open_container
 from action_images.episodes.strangers import check_regular
 from action_images.episodes.video import MAX_READ_BYTES
-from action_images.episodes.video_index import MAX_SIDE_PX, TURNED_NOTE, Turn
+from action_images.episodes.video_index import MAX_SIDE_PX, TURNED_NOTE, Turn, refuse_depth
 
 FORMATS = "image2,png_pipe,jpeg_pipe,bmp_pipe,tiff_pipe,webp_pipe"
 """FFmpeg's formats of pictures that are read; none of them refers to other files."""
@@ -136,6 +136,7 @@ def _decoded(source: Path | bytes) -> av.VideoFrame:
                 raise EpisodeError(
                     f"{_name(source)}: claims {claim}, beyond what is read; the file is damaged"
                 )
+            refuse_depth(_name(source), context.pix_fmt or "")
             context.thread_count = 1
             context.options = {"max_pixels": str(MAX_SIDE_PX**2)}
             return next(container.decode(video=0))

@@ -7,8 +7,19 @@ from action_images.geometry import rotation as rotations
 
 TIME = "time"
 """The column with each row's time (s)."""
-ROW_NUMBERS = ("frame", "frame_index", "frame_number", "frame_id", "index", "step", "row", "picture")
-"""Columns that number the rows."""
+ROW_NUMBERS = (
+    "frame",
+    "frame_index",
+    "frame_number",
+    "frame_id",
+    "index",
+    "step",
+    "row",
+    "picture",
+    "unnamed: 0",
+    "",
+)
+"""Columns that number the rows; pandas writes its row numbers under no name."""
 SAME_DEG = 1.0
 """Angles and a quaternion of one row that differ by more are not the same rotation."""
 
@@ -27,7 +38,8 @@ def told_row_numbers(name: str, numbers: np.ndarray) -> str | None:
     if not len(wrong):
         return None
     row = int(wrong[0])
-    goes = f"the column '{name}' goes from {numbers[row]:g} to {numbers[row + 1]:g} in row {row + 1} (from 0)"
+    called = f"column '{name}'" if name else "column without a name"
+    goes = f"the {called} goes from {numbers[row]:g} to {numbers[row + 1]:g} in row {row + 1} (from 0)"
     cure = "sort the rows, one for each picture, or drop the column if its numbers mean something else"
     return f"{goes}, and row i belongs to picture i; {cure}"
 

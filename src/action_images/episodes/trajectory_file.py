@@ -12,7 +12,14 @@ import numpy as np
 import torch
 
 from action_images.episodes.columns_file import Columns, load_columns, plain_name
-from action_images.episodes.contradictions import in_gripper, in_gripper_name, in_names, in_poses, is_beyond
+from action_images.episodes.contradictions import (
+    in_gripper,
+    in_gripper_name,
+    in_names,
+    in_poses,
+    in_sides,
+    is_beyond,
+)
 from action_images.episodes.dropouts import missing_places
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.notation import ToolNotation
@@ -143,6 +150,7 @@ def _declared(
     if not declared.ignore_names:
         _refuse(path, in_names(names[:-1], notation, is_declared=declared.said_rotation))
         _refuse(path, in_gripper_name(names[-1], notation))
+        _refuse(path, in_sides(names))
     try:
         trajectory = notation.trajectory(numbers, readings)
     except ValueError as error:
@@ -297,6 +305,12 @@ def _load_json(path: Path) -> tuple[list[str] | None, Any]:
         if not {"columns", "rows"} <= content.keys():
             raise ActionImagesError(
                 "a json trajectory is a list of rows, or an object with 'columns' and 'rows'"
+            )
+        unknown = sorted(content.keys() - {"columns", "rows"})
+        if unknown:
+            raise ActionImagesError(
+                f"has the field '{unknown[0]}', which is not known; a json trajectory has 'columns' and "
+                "'rows' alone, in metres and in the notation of their names; --columns declares others"
             )
         named = content["columns"]
         if not isinstance(named, list) or not all(isinstance(name, str) for name in named):

@@ -29,6 +29,8 @@ CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts"
 refer to files anywhere.
 """
 
+DEEP_GREY = ("gray9", "gray1", "grayf", "ya16")
+"""How FFmpeg's names of formats with one channel of more than 8 bits begin."""
 CURE = "restore the file or drop the episode"
 TURNED_NOTE = "its pictures are stored turned or mirrored, with a note that says so; they are shown upright"
 COVER = 0x400
@@ -129,6 +131,15 @@ def _is_cover(stream: VideoStream) -> bool:
     return bool(getattr(disposition, "value", disposition) & COVER)
 
 
+def refuse_depth(name: str, pixel_format: str) -> None:
+    """Refuse pictures of one channel with more than 8 bits: as colour, depth would lose its low digits."""
+    if pixel_format.startswith(DEEP_GREY):
+        raise EpisodeError(
+            f"{name}: holds one channel of more than 8 bits ({pixel_format}), as depth has, and not colour; "
+            "leave it out (import has --views), or encode it as 8-bit colour"
+        )
+
+
 def _check_claims(path: str, stream: VideoStream) -> None:
     height, width, claimed = stream.codec_context.height, stream.codec_context.width, stream.frames
     if not all(0 < side <= MAX_SIDE_PX for side in (height, width)) or claimed > MAX_NUM_FRAMES:
@@ -136,6 +147,7 @@ def _check_claims(path: str, stream: VideoStream) -> None:
             f"{path}: claims {claimed} frames of {height}x{width} px, beyond what is read; the file is "
             "damaged"
         )
+    refuse_depth(path, stream.codec_context.pix_fmt or "")
     crop = cropped_sides(Path(path))
     if crop:
         raise EpisodeError(

@@ -72,12 +72,31 @@ def told_of_file(
         told = f"its video runs at {rate:.3g} frames/s, the data set at {fps:g}"
         is_other = abs(rate - fps) > MOST_RATE_ERROR * fps
         return f"{told}; picture i belongs to row i, and the set's rate is taken" if is_other else None
-    if any(other.start > claim.start for other in claims):
-        return None
-    stop = claim.start + (claim.length + left_out - 0.5) / fps
-    spare = round((float(video.times[-1]) - stop) * fps + 0.5) if video.times[-1] > stop else 0
-    longer = f"its video goes on for {spare} frames after the last row"
-    return f"{longer}; were rows lost, or do pictures and rows begin at different times?" if spare else None
+    half = 0.5 / fps
+    before = max((_end(other, fps) for other in claims if other.start < claim.start), default=-np.inf)
+    after = min((other.start for other in claims if other.start > claim.start), default=np.inf)
+    stop = claim.start + (claim.length + left_out) / fps
+    unused = {
+        "goes on for {} frames after the last row": _count(video.times, stop - half, after - half),
+        "shows {} frames before the first row that belong to no episode": (
+            _count(video.times, -np.inf, claim.start - half) if before == -np.inf else 0
+        ),
+    }
+    told = " and ".join(words.format(count) for words, count in unused.items() if count)
+    return (
+        f"its video {told}; were rows lost, or do pictures and rows begin at different times?"
+        if told
+        else None
+    )
+
+
+def _end(claim: Claim, fps: float) -> float:
+    return claim.start + claim.length / fps
+
+
+def _count(times: np.ndarray, start: float, stop: float) -> int:
+    """The number of pictures from `start` until before `stop` (s)."""
+    return int(np.count_nonzero((times > start) & (times < stop)))
 
 
 def in_even_times(name: str, video: VideoFrames) -> str | None:
@@ -222,10 +241,10 @@ def _gap(
 ) -> str:
     times, first = video.times, int(missing[0])
     if wanted[-1] > times[-1] + 0.5 / fps and wanted[first] > times[-1]:
-        start = round(claim.start * fps)
-        needed = f"frames {start} to {start + claim.length}"
-        have = f"{video.path} has {len(times)} frames"
-        return f"{claim.episode_id}: {have}, the episode needs {needed}; restore the file"
+        have = f"{video.path} has {len(times)} frames and ends at {times[-1]:.3f} s"
+        needed = f"the episode's rows need pictures from {wanted[0]:.3f} to {wanted[-1]:.3f} s"
+        cure = "restore the file, or correct the rows' times if they begin too late"
+        return f"{claim.episode_id}: {have}, {needed}; {cure}"
     rate = _rate(times, fps)
     if rate < (1 - MOST_RATE_ERROR) * fps:
         runs = f"{video.path} runs at {rate:.3g} frames/s, the rows at {fps:g} a second"

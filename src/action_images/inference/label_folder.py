@@ -10,6 +10,8 @@ from pathlib import Path
 
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import EpisodeError
+from action_images.episodes.fingerprint import of_text
+from action_images.episodes.readers.lerobot_fingerprint import Fingerprints
 from action_images.episodes.tables import read_table
 from action_images.errors import ActionImagesError
 from action_images.files import jsonl
@@ -22,11 +24,13 @@ FOLDER = "labels"
 SETTINGS, EPISODES, REFUSED = f"{FOLDER}/settings.json", f"{FOLDER}/episodes.jsonl", f"{FOLDER}/refused.json"
 SPOTS = f"{FOLDER}/spots.jsonl"
 """The episodes of the files of image points, a line for each."""
+VERSION_2, ALONE = "2:", " (one file of 1 episodes)"
+"""How hashes of `Contents` begin, and the end of the name of a part in a file of its own."""
 
 
 @dataclass(frozen=True)
 class SpotsRow:
-    """The episode of a file of image points; `content` is its `content_hashes` entry, None if unknown."""
+    """The episode of a file of image points; `content` is its hash (`Contents.of`), None if unknown."""
 
     number: int
     id: str
@@ -115,19 +119,33 @@ def _is_foreign(path: Path) -> bool:
     return path.is_file() and not path.name.startswith(".")
 
 
-def content_hashes(source: Path) -> list[str]:
-    """A hash of each episode's length and statistics, by which another recording of the same id is known.
+class Contents:
+    """Hashes of a data set's episodes, by which changed rows, cameras or pictures are known.
 
-    The statistics are those of the episode table. Where the episode lies in the set's files does not matter.
+    Where an episode lies in the set's files does not matter.
     """
+
+    def __init__(self, source: Path) -> None:
+        dataset = Dataset(source)
+        self._prints = Fingerprints(dataset, dataset.view_names, ())
+
+    def of(self, number: int) -> str:
+        """The hash of an episode, without files of several episodes that are no plain mp4: they grow."""
+        parts = self._prints.of(number).items()
+        kept = [f"{name} {told}" for name, told in parts if " (one file of " not in name or ALONE in name]
+        return VERSION_2 + of_text("\n".join(sorted(kept)))
+
+
+def _statistics_hashes(source: Path) -> list[str]:
+    """The hashes that version 1 stored: of each episode's length and statistics in the episode table."""
     rows = chain.from_iterable(
         read_table(path).to_pylist() for path in sorted(source.glob("meta/episodes/*/*.parquet"))
     )
-    numbered = sorted((int(row["episode_index"]), _content_hash(row)) for row in rows)
+    numbered = sorted((int(row["episode_index"]), _statistics_hash(row)) for row in rows)
     return [content for _, content in numbered]
 
 
-def _content_hash(row: Mapping[str, object]) -> str:
+def _statistics_hash(row: Mapping[str, object]) -> str:
     content = {name: value for name, value in row.items() if name == "length" or name.startswith("stats/")}
     return sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -137,12 +155,19 @@ def check_same_content(source: Path, out: Path, known: Mapping[str, tuple[int, s
 
     Folders of earlier versions have no hashes (None), and are not checked.
     """
-    hashes = content_hashes(source) if any(content for _, content in known.values()) else []
-    other = [one for one, (number, content) in known.items() if content and content != hashes[number]]
+    contents, stored = Contents(source), [content for _, content in known.values() if content]
+    is_old = any(not content.startswith(VERSION_2) for content in stored)
+    statistics = _statistics_hashes(source) if is_old else []
+    other = [
+        one
+        for one, (number, content) in known.items()
+        if content
+        and content != (contents.of(number) if content.startswith(VERSION_2) else statistics[number])
+    ]
     if other:
         raise EpisodeError(
-            f"{out}: {', '.join(other[:3])} had other pictures or numbers when labelled than in {source} "
-            "now; label into a new folder"
+            f"{out}: {', '.join(other[:3])} had other pictures, cameras or numbers when labelled than in "
+            f"{source} now; label into a new folder"
         )
 
 

@@ -12,11 +12,11 @@ from action_images.inference.label_folder import (
     FOLDER,
     REFUSED,
     SPOTS,
+    Contents,
     SpotsRow,
     alone_with_labels,
     check_same_content,
     check_some_labelled,
-    content_hashes,
     labels_file,
     load_spots_rows,
     prepare,
@@ -55,12 +55,12 @@ def _label_spots(
     done = _episodes_done(job.source, dataset, out)
     jsonl.write(out / SPOTS, [asdict(row) for row in done.values()])
     left = [number for number in range(total) if number not in done]
-    hashes = content_hashes(job.source)
+    contents = Contents(job.source)
     num_done = total - len(left)
     for number, spots in zip(left, executor(job.spots, left), strict=True):
         if spots.text is not None:
             # The row comes first, so that no file is ever without its episode's id.
-            row = replace(_row_of(dataset, number), content=hashes[number])
+            row = replace(_row_of(dataset, number), content=contents.of(number))
             jsonl.append(out / SPOTS, asdict(row))
             write_text(labels_file(out, number), spots.text)
         reasons[dataset.ids[number]] = spots.reason

@@ -12,10 +12,10 @@ from action_images.episodes.trajectory_file import save_trajectory
 from action_images.files import jsonl
 from action_images.inference.label_folder import (
     EPISODES,
+    Contents,
     alone_with_labels,
     check_same_content,
     check_some_labelled,
-    content_hashes,
     labels_file,
     load_labels,
     prepare,
@@ -53,9 +53,9 @@ def label_dataset(
             jsonl.write(out / EPISODES, [asdict(row) for row in rows])
             with writer.staging() as folder:
                 left = range(len(rows), total)
-                hashes = content_hashes(job.source)
+                contents = Contents(job.source)
                 for labelled in executor(partial(job.labels, Path(folder)), left):
-                    row = replace(labelled.row, content=hashes[labelled.row.number])
+                    row = replace(labelled.row, content=contents.of(labelled.row.number))
                     _store(replace(labelled, row=row), out, writer)
                     rows.append(row)
                     if seen is not None:

@@ -53,7 +53,7 @@ class EpisodeLabels:
     `median_mm` and `median_deg` are None if it had no path, or if nothing could be read. `reason` says why it
     was not labelled (such as a damaged view, or one that is not calibrated), None if it was. `in_copy` says
     whether it is in the copy, without a path if there is a reason; a damaged episode cannot be copied.
-    `content` is the source episode's `label_folder.content_hashes` entry, None in older lists.
+    `content` is the source episode's hash (`label_folder.Contents.of`), None in older lists.
     """
 
     id: str

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from action_images.errors import ActionImagesError
+
 
 def pool_of(
     num_workers: int, begin: Callable[..., None], arguments: tuple[Any, ...], *, on_cards: bool = False
@@ -17,8 +19,11 @@ def pool_of(
     """A pool whose processes begin with `begin(*arguments)`.
 
     They are started afresh: a forked process would share a graphics context. With `on_cards` each process
-    sees only one of the available CUDA cards, in turn, as its cuda:0.
+    sees only one of the available CUDA cards, in turn, as its cuda:0. Raises ActionImagesError for less than
+    one process.
     """
+    if num_workers < 1:
+        raise ActionImagesError(f"--workers is {num_workers}; give the number of processes, 0 or more")
     spawn = multiprocessing.get_context("spawn")
     cards = visible_cards() if on_cards else ()
     turn = _Turn(spawn.Value("i", 0), cards)

@@ -125,7 +125,10 @@ FOUND_IN_ONE_PASS = [
         r"front: .*file-003\.mp4: claims 1 frames of 16x8208 px, beyond what is read; the file is damaged",
     ),
     ("e1", r"front: .*file-001\.mp4: there is no such video; restore the file or drop the episode"),
-    ("e2", r"front: .*file-002\.mp4 has 5 frames, the episode needs frames 0 to 14; restore the file"),
+    (
+        "e2",
+        r"front: .*file-002\.mp4 has 5 frames and ends at .*, the episode's rows need pictures from 0\.000",
+    ),
     ("e3", r"left: its frames are \(96, 96\) px, the data set says \(48, 64\); import it again"),
     (
         "e3",

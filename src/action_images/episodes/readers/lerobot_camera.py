@@ -1,5 +1,6 @@
 """Cameras that a LeRobotDataset has among its features: matrices, or positions and rotations."""
 
+import re
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any
@@ -16,6 +17,10 @@ from action_images.geometry import Pose
 
 FLAGS = ("inverse", "ignore_names", "fast_turns")
 POSE_FIELDS = {"feature", "rotation", "position_unit", *FLAGS}
+INVERSE = re.compile(
+    r"cam(era)?_from_(world|base)|(world|base)_(to|2)_cam(era)?|cam(era)?_t_(world|base)", re.IGNORECASE
+)
+"""Usual names of poses that map from the world into the camera."""
 
 
 def rigid(matrix: Tensor, where: str) -> Pose:
@@ -43,7 +48,11 @@ def pose_of_feature(dataset: Dataset, place: int, entry: Mapping[str, Any], wher
     for flag in FLAGS:
         if not isinstance(entry.get(flag, False), bool):
             raise EpisodeError(f"{where}: '{flag}' is {entry[flag]!r}; it is true or false, without quotes")
-    numbers = column(dataset, place, feature_named(entry["feature"], dataset, where))
+    feature = feature_named(entry["feature"], dataset, where)
+    if "inverse" not in entry and INVERSE.search(feature):
+        told = f"the feature {feature} maps from the world into the camera by its name"
+        raise EpisodeError(f'{where}: {told}; declare "inverse": true, or false if the name is wrong')
+    numbers = column(dataset, place, feature)
     rotation, unit = entry.get("rotation"), entry.get("position_unit", "m")
     if not isinstance(unit, str) or unit not in UNITS:
         raise EpisodeError(f"{where}: 'position_unit' is {str(unit)[:40]!r}; it is one of {', '.join(UNITS)}")

@@ -16,6 +16,7 @@ from action_images.episodes.contradictions import (
     in_names,
     in_poses,
     in_positions,
+    in_sides,
     in_speed,
     is_beyond,
     tell_rotation,
@@ -113,10 +114,13 @@ class Tool:
             chosen = [names[column] for column in self._columns]
             self._refuse(in_names(chosen, self._notation, is_declared=is_declared))
         grippers = names_of(self._dataset, self._gripper_features)
-        if grippers:
-            self._refuse(in_gripper_name(grippers[self._gripper_column], self._notation))
-        elif len(self._gripper_features) == 1 and _width(self._dataset, self._gripper_features[0]) == 1:
-            self._refuse(in_gripper_name(self._gripper_features[0], self._notation))
+        gripper = grippers[self._gripper_column] if grippers else None
+        if gripper is None and [_width(self._dataset, name) for name in self._gripper_features] == [1]:
+            gripper = self._gripper_features[0]
+        if gripper is not None:
+            self._refuse(in_gripper_name(gripper, self._notation))
+        chosen = [names[column] for column in self._columns] if names else list(self._features)
+        self._refuse(in_sides([*chosen, *([] if gripper is None else [gripper])]))
 
     def _compare(self) -> None:
         """Raise EpisodeError if the numbers contradict the declaration.

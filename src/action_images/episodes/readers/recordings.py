@@ -278,7 +278,7 @@ def _timed(
     for name, video in videos.items():
         claim = Claim(episode_id, starts[name], len(times))
         frames[name] = pictures_of(video, [claim], 0, times, fps, is_timed=True)
-    told = _late_starts(episode_id, starts, 0.5 / fps)
+    told = _late_starts(episode_id, starts, 0.5 / fps, f"'{TIME}' counts from the videos' begin")
     if ends - times[-1] > max(MOST_SPARE_S, float(times[-1] - times[0])):
         lasts = f"its videos go on after the last row for longer than '{TIME}' covers"
         told.append(f"{lasts}; is it in seconds, and were rows lost?")
@@ -313,10 +313,10 @@ def _rounding(times: np.ndarray) -> float:
     return 10.0 ** -min(decimals, default=9)
 
 
-def _late_starts(episode_id: str, starts: dict[str, float], most: float) -> list[str]:
+def _late_starts(episode_id: str, starts: dict[str, float], most: float, rows: str) -> list[str]:
     """A remark on videos whose first picture is not at 0 s of their own clock.
 
-    Raises EpisodeError if they begin at different times: it is not known from which of them rows count.
+    Raises EpisodeError if they begin at different times: it is not known from which of them `rows` count.
     """
     first, last = min(starts, key=starts.__getitem__), max(starts, key=starts.__getitem__)
     if starts[last] - starts[first] > most:
@@ -324,7 +324,7 @@ def _late_starts(episode_id: str, starts: dict[str, float], most: float) -> list
             f"'{first}' begins at {starts[first]:.3f} s of its file's clock, '{last}' at {starts[last]:.3f} s"
         )
         cure = "encode them so that all begin at 0 s, at the same moment"
-        raise EpisodeError(f"{episode_id}: {told}, and '{TIME}' counts from the videos' begin; {cure}")
+        raise EpisodeError(f"{episode_id}: {told}, and {rows}; {cure}")
     if starts[last] <= most:
         return []
     return [f"the videos' first pictures are at {starts[last]:.3f} s; '{TIME}' is counted from there"]
@@ -348,4 +348,6 @@ def _counted(
         raise EpisodeError(
             f"{episode_id}: its videos run at other rates ({listed} frames/s); encode them alike"
         )
+    starts = {name: float(video.times[0]) for name, video in videos.items()}
+    _late_starts(episode_id, starts, 0.5 / fps, "row i belongs to picture i of each")
     return dict(videos), fps, [one for one in told if one is not None]
