@@ -84,6 +84,18 @@ def test_a_tool_that_no_calibrated_view_shows_is_told_of(tmp_path, factor, is_to
     assert told == is_told
 
 
+def test_one_view_that_never_shows_the_tool_is_named(tmp_path):
+    path = write(tmp_path) / "cameras.json"
+    rig = json.loads(path.read_text())
+    name = next(iter(rig["cameras"]))
+    pose = np.array(rig["cameras"][name]["world_from_camera"])
+    rig["cameras"][name]["world_from_camera"] = np.linalg.inv(pose).tolist()
+    path.write_text(json.dumps(rig))
+    told = [said for said in imported(tmp_path).sentences() if "never in the view of" in said]
+    assert len(told) == 1
+    assert told[0].startswith(f"the tool is never in the view of {name};")
+
+
 @pytest.mark.parametrize(
     ("name", "is_told"),
     [

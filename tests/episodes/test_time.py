@@ -389,3 +389,14 @@ def test_pictures_between_episodes_and_before_the_first_are_said(tmp_path):
     (note,) = reader.read(reader.ids[0]).notes
     assert "goes on for 3 frames after the last row and shows 1 frames before the first row" in note
     assert reader.read(reader.ids[1]).notes == ()
+
+
+def test_a_size_that_info_claims_and_pictures_do_not_have_is_said(tmp_path):
+    root = v3.write(tmp_path, [12])
+    info = json.loads((root / "meta/info.json").read_text())
+    shape = info["features"][v3.VIEW]["shape"]
+    info["features"][v3.VIEW]["shape"] = [480, 640, shape[2]]
+    (root / "meta/info.json").write_text(json.dumps(info))
+    _, reader = open_foreign(root)
+    (note,) = reader.read(reader.ids[0]).notes
+    assert note.startswith(f"top: its pictures are {shape[0]} x {shape[1]} px, info.json says 480 x 640")

@@ -156,9 +156,12 @@ def _notes_of_tool(episode: Episode) -> Iterator[str]:
         if view.camera is not None and float(_distance(view.camera, positions).min()) > FARTHEST_M:
             told = f"the camera is more than {FARTHEST_M:g} m away from the tool"
             yield f"{view.name}: {told}; is its position in mm or cm?"
-    cameras = [view.camera for view in episode.views if view.camera is not None]
-    if cameras and not any(bool(tool_inside(camera, positions).any()) for camera in cameras):
-        told = "the tool is in none of its calibrated views at any time"
+    cameras = {view.name: view.camera for view in episode.views if view.camera is not None}
+    blind = [name for name, camera in cameras.items() if not bool(tool_inside(camera, positions).any())]
+    if blind:
+        are_all = len(blind) == len(cameras)
+        where = "in none of its calibrated views" if are_all else f"never in the view of {', '.join(blind)}"
+        told = f"the tool is {where} at any time" if are_all else f"the tool is {where}"
         yield f"{told}; are cameras inverse, or in another unit or frame than the poses? 'check' tries some"
 
 

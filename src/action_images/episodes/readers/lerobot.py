@@ -216,6 +216,7 @@ class LeRobot:
             told = episode.told if trajectory is episode.trajectory else None
             episode = replace(episode, views=views, trajectory=trajectory, told=told)
         notes = (*episode.notes, *self._on_files(piece, names), *self._done_before(piece))
+        notes = (*notes, *self._other_sizes(episode))
         whole = replace(episode, id=episode_id, notes=notes)
         part = part_of(whole, piece.part.start, piece.part.stop) if piece.is_cut else whole
         shifts = {} if self._calibration is None else self._calibration.shifts(piece.place)
@@ -227,6 +228,14 @@ class LeRobot:
             told = self._dataset.told_of_file(piece.place, name, piece.left_out)
             if told is not None:
                 yield f"{name}: {told}"
+
+    def _other_sizes(self, episode: Episode) -> Iterator[str]:
+        """Remarks on pictures of another size than info.json says: intrinsics may be for that one."""
+        for view in episode.views:
+            said, size = self._dataset.view_shape(view.name), tuple(view.frames.size)
+            if said != size:
+                told = f"its pictures are {size[0]} x {size[1]} px, info.json says {said[0]} x {said[1]}"
+                yield f"{view.name}: {told}; are its intrinsics for the pictures that are there?"
 
     def _done_before(self, piece: _Piece) -> Iterator[str]:
         """A remark on an episode that is done before its last row."""
