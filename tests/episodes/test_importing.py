@@ -21,6 +21,7 @@ from action_images.episodes.episode import EpisodeError
 from action_images.episodes.importing import STAGING, Job, import_episodes
 from action_images.episodes.readers import open_foreign
 from action_images.episodes.readers.lerobot import LeRobot
+from action_images.errors import ActionImagesError
 from recorded import assert_tool_is_where_it_was_drawn, digests, write_set
 
 WRITERS = foreign.WRITERS | {"lerobot": lambda root: write_set(root)}
@@ -330,3 +331,16 @@ def test_calibrations_that_changed_since_the_first_import_are_refused(tmp_path, 
         import_episodes(Job(source), tmp_path / "out", 0)
     (tmp_path / "out/meta/import/source.json").unlink()  # as an earlier version left it
     assert import_episodes(Job(source), tmp_path / "out", 0).imported == []
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"size": (0, 0)}, "--size 0 0: give a height and a width of 1 to"),
+        ({"size": (1 << 20, 2)}, "--size 1048576 2"),
+        ({"crf": -1}, "--crf -1: give 0"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_before_anything_is_read(tmp_path, options, told):
+    with pytest.raises(ActionImagesError, match=told):
+        Job(tmp_path, **options)

@@ -18,6 +18,7 @@ from action_images.terminal.progress import working
 
 CHECKPOINTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
+DECLARED = "calibration.json"
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
@@ -66,15 +67,15 @@ def _dataset(place: Path) -> Known | None:
         return None
     info = layout.read_info(place)
     features, views = info["features"], layout.view_keys(info)
-    named = ", ".join(
-        f"{view} ({' x '.join(map(str, features[key]['shape'][:2]))} px)" for view, key in views.items()
-    )
+    named = ", ".join(f"{view} ({_size(features[key])} px)" for view, key in views.items())
     counts = f"{info.get('total_episodes')} episodes, {info.get('total_frames')} frames at {info['fps']:g}/s"
     facts = (counts, f"views: {named or 'none'}")
     calibrated = [view for view in views if f"{layout.CAMERAS}{view}.intrinsics" in features]
     if not calibrated:
         command = f"import {place} --out {place.resolve().name}-imported"
-        return Known("a LeRobotDataset without calibrated cameras", facts, (command,))
+        is_declared = (place / DECLARED).is_file()
+        told = f"with a {DECLARED}" if is_declared else "without calibrated cameras"
+        return Known(f"a LeRobotDataset {told}", facts, (command,))
     has_path = layout.is_tool_pose(features.get(layout.STATE, {}))
     facts += (f"calibrated: {', '.join(calibrated)}", f"tool poses: {'yes' if has_path else 'none'}")
     commands = [f"check {place}", f"view {place}"]
@@ -82,6 +83,13 @@ def _dataset(place: Path) -> Known | None:
         commands += [f"train debug --data {place} --out run", f"imagine {place} --out futures"]
         commands += [f"simulate {place} --out simulated", f"judge-clips {place} --out judged"]
     return Known("a data set", facts, (*commands, f"label {place} --out labelled"))
+
+
+def _size(feature: dict[str, Any]) -> str:
+    from action_images.episodes.lerobot_layout import channel_axis
+
+    shape = list(feature["shape"])
+    return " x ".join(map(str, shape[1:] if channel_axis(feature) == 0 else shape[:2]))
 
 
 def _results(place: Path) -> Known | None:

@@ -70,6 +70,8 @@ def plain_name(name: str) -> str:
 
 def load_columns(path: Path) -> Columns:
     """The declaration in a --columns file; raises EpisodeError naming the field that is wrong."""
+    if not path.exists():
+        raise EpisodeError(f"{path}: there is no such file; --columns names the json file of the declaration")
     entry = read_json(path)
     known = {"columns", *KEYS}
     unknown = sorted(set(entry) - known)

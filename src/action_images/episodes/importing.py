@@ -21,7 +21,8 @@ from action_images.episodes.readers import WITHOUT_RATE, Gaps, Reader, SeveralTa
 from action_images.episodes.resize import select_views
 from action_images.episodes.shift import shifted
 from action_images.episodes.source_record import keep_record, stored_ids
-from action_images.episodes.video import Codec
+from action_images.episodes.video import MAX_CRF, Codec
+from action_images.episodes.video_index import MAX_SIDE_PX
 from action_images.episodes.words import is_code, says_nothing
 from action_images.episodes.writer import DatasetWriter
 from action_images.errors import ActionImagesError, printable
@@ -57,6 +58,13 @@ class Job:
     columns: Path | None = None
     codec: Codec = "h264"
     gaps: Gaps = "refuse"
+
+    def __post_init__(self) -> None:
+        if self.size is not None and not all(0 < side <= MAX_SIDE_PX for side in self.size):
+            given = " ".join(map(str, self.size))
+            raise ActionImagesError(f"--size {given}: give a height and a width of 1 to {MAX_SIDE_PX} px")
+        if not 0 <= self.crf <= MAX_CRF:
+            raise ActionImagesError(f"--crf {self.crf}: give 0 (nearly lossless) to {MAX_CRF} (smallest)")
 
     @property
     def wanted(self) -> Wanted:

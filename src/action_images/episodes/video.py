@@ -34,6 +34,7 @@ from action_images.errors import ActionImagesError
 from action_images.files.atomic import whole_file
 
 MAX_READ_BYTES = 8 << 30
+MAX_CRF = 51
 Codec = Literal["h264", "av1"]
 CODECS: Mapping[Codec, str] = {"h264": "libx264", "av1": "libsvtav1"}
 """Codecs of written videos, and their encoders."""
@@ -59,8 +60,8 @@ def write_video(
     rate. Raises EpisodeError if there is no frame or the size does not suit
     the pixel format, ValueError for an invalid rate or quality.
     """
-    if not (fps > 0 and fps < 10_000 and 0 <= crf <= 51):
-        limits = "more than 0 frames a second and a crf from 0 to 51"
+    if not (fps > 0 and fps < 10_000 and 0 <= crf <= MAX_CRF):
+        limits = f"more than 0 frames a second and a crf from 0 to {MAX_CRF}"
         raise ActionImagesError(f"{path}: a video has {limits}, got {fps:g} and {crf}")
     options = {"crf": str(crf), "preset": preset, "g": str(keyframe_interval), "threads": "1"}
     if codec == "av1":
