@@ -14,14 +14,19 @@ from accelerate.state import AcceleratorState
 from launches import DEEPSPEED, launch
 from runs import losses_of, weights_of
 
+from action_images.model.bundle import Models
 from action_images.training.checkpoint import checkpoints
 from action_images.training.log import read_log
 from action_images.training.recipe import Recipe
 from action_images.training.train import Run, train
 
-BY_DEFAULT = (("fsdp2", "bf16", "lora", "validation"),)
-"""The one that the large recipes need."""
-LOSSES = {"no": 1e-3, "bf16": 3e-2}
+BY_DEFAULT = (
+    ("ddp", "no", "full", "none"),
+    ("fsdp2", "no", "full", "validation"),
+    ("fsdp2", "bf16", "lora", "validation"),
+)
+"""Copies, pieces, and the one that the large recipes need."""
+LOSSES = {"no": 1e-4, "bf16": 3e-2}
 """By precision: how far losses may differ, as a share. Sums of bfloat16 numbers depend on their order."""
 CONFIGS = ("ddp", "fsdp2", "deepspeed")
 
@@ -108,6 +113,11 @@ def test_one_process_then_two_then_one_learn_what_one_does(
     launch(wanted, tmp_path, config)
     steps = [path.name for path in checkpoints(tmp_path / "checkpoints")]
     assert steps == ["step-00000001", "step-00000002", "step-00000003"]
+    files = sorted(path.name for path in (tmp_path / "checkpoints" / steps[-1]).glob("*.safetensors"))
+    # Pieces are written by whoever holds them, in a file of each.
+    assert [name[:11] for name in files] == (
+        ["shard-00001", "shard-00002"] if config == "fsdp2" else ["tensors.saf"]
+    )
     by_two = losses_of(tmp_path)
     # The third step once more, by one process, from what two have saved.
     shutil.rmtree(tmp_path / "checkpoints" / steps[-1])
@@ -116,9 +126,21 @@ def test_one_process_then_two_then_one_learn_what_one_does(
     expected = pytest.approx(losses_of(whole), rel=LOSSES[precision])
     assert by_two == expected
     assert losses_of(tmp_path) == expected
-    rows = [row["validation"] for row in read_log(tmp_path) if "validation" in row]
-    assert len(rows) == (3 if judged == "validation" else 0)
+    found, judged_by_one = judgements(tmp_path), dict(judgements(whole))
+    # Two processes judge the second and third step, one process the third again.
+    assert [step for step, _ in found] == ([2, 3, 3] if judged == "validation" else [])
     first, second = weights_of(whole / "model"), weights_of(tmp_path / "model")
     assert first.keys() == second.keys()
     if precision == "no":
+        assert [loss for _, loss in found] == pytest.approx(
+            [judged_by_one[step] for step, _ in found], rel=1e-3
+        )
         assert max((first[name] - second[name]).abs().max().item() for name in first) < 1e-3
+    if judged == "validation":
+        Models.load(tmp_path / "best")
+
+
+def judgements(out: Path) -> list[tuple[int, float]]:
+    """The step and the policy's loss of each validation on held-out windows."""
+    rows = [row for row in read_log(out) if "validation" in row]
+    return [(row["step"], row["validation"]["policy"]["loss 0.5"]) for row in rows]
