@@ -1,6 +1,7 @@
 """The commands of the codec, run as a user runs them."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -332,3 +333,23 @@ def test_read_writes_the_columns_that_draw_and_against_read(scene, capsys):
     before = load_trajectory(scene / "path.csv")
     after = load_trajectory(scene / "read.csv", scene / "columns.json")
     assert before.world_from_tool.distance(after.world_from_tool)[0].median() < 1e-3
+
+
+def test_a_scene_whose_videos_run_at_different_rates_is_refused_unless_one_is_given(scene, capsys):
+    (scene / "scene").mkdir()
+    for name, fps in (("left", 10), ("right", 20)):
+        write_video(scene / "scene" / f"{name}.mp4", torch.full((12, 3, *SIZE), 90, dtype=torch.uint8), fps)
+    assert draw(scene, "--over", f"{scene}/scene") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "right.mp4 runs at 20 frames/s" in said
+    assert "left.mp4 at 10; if picture i of both is row i, give the rate of both with --fps" in said
+    assert not (scene / "out").exists()
+    assert draw(scene, "--over", f"{scene}/scene", "--fps", "10") == 0
+
+
+def test_a_printed_command_can_be_typed_though_its_path_has_spaces(scene, capsys):
+    spaced = scene / "my path.csv"
+    (scene / "path.csv").rename(spaced)
+    assert main(["info", str(spaced)]) == 0
+    printed = capsys.readouterr().out.split("Next:\n")[1]
+    assert shlex.split(printed)[:3] == ["action-images", "draw", str(spaced)]

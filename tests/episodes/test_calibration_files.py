@@ -344,3 +344,37 @@ def test_a_lens_without_the_size_of_its_pictures_says_so(tmp_path):
     text = STRAIGHT.replace("image_width: 640\nimage_height: 480\n", "")
     with pytest.raises(EpisodeError, match="does not say for what image size"):
         cameras_of(saved(tmp_path, lens=text, pose=POSE))
+
+
+HANDEYE = "transformation: {x: 0.5, y: -0.2, z: 0.7, qx: 0, qy: 1, qz: 0, qw: 0}\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ("{calibration_type: eye_in_hand}", "hand"),
+        ("{calibration_type: eye_on_base}", "base"),
+        ("{eye_on_hand: 'false'}", "base"),
+        ("{robot_effector_frame: tool0}", "hand"),
+        ("{robot_base_frame: base_link}", "base"),
+    ],
+)
+def test_easy_handeyes_fields_tell_where_the_camera_is(tmp_path, fields, name):
+    (tmp_path / "eye.yaml").write_text(f"parameters: {fields}\n{HANDEYE}")
+    assert list(read_calibration_file(tmp_path / "eye.yaml")) == [name]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ("{name: mine}", "nothing says where the camera is; write 'eye_on_hand: true'"),
+        ("{robot_effector_frame: tool0, robot_base_frame: base}", "contradict each other"),
+        ("{eye_on_hand: true, calibration_type: eye_on_base}", "eye_on_hand and calibration_type contradict"),
+        ("{eye_on_hand: perhaps}", "'eye_on_hand' is 'perhaps'; it is true or false"),
+        ("{calibration_type: eye_to_hand}", "it is eye_in_hand or eye_on_base"),
+    ],
+)
+def test_easy_handeye_that_does_not_say_where_the_camera_is_is_refused(tmp_path, fields, said):
+    (tmp_path / "eye.yaml").write_text(f"parameters: {fields}\n{HANDEYE}")
+    with pytest.raises(EpisodeError, match=said):
+        read_calibration_file(tmp_path / "eye.yaml")

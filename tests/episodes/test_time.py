@@ -400,3 +400,18 @@ def test_a_size_that_info_claims_and_pictures_do_not_have_is_said(tmp_path):
     _, reader = open_foreign(root)
     (note,) = reader.read(reader.ids[0]).notes
     assert note.startswith(f"top: its pictures are {shape[0]} x {shape[1]} px, info.json says 480 x 640")
+
+
+@pytest.mark.parametrize(
+    ("stop", "said"),
+    [(1.6, "meta/episodes gives it 1.600 s of the video .*its rows need 1.200 s"), (1.2, None), (None, None)],
+)
+def test_where_an_episode_ends_in_its_video_is_compared_with_its_rows(tmp_path, stop, said):
+    def edit(parts):
+        for row in parts.episodes:
+            row["videos/observation.images.top/to_timestamp"] = stop
+
+    _, reader = open_foreign(v3.write(tmp_path, [12], edit=edit))
+    notes = reader.read(reader.ids[0]).notes
+    assert len(notes) == (said is not None)
+    assert all(re.search(said, note) for note in notes)

@@ -1,6 +1,7 @@
 """Trajectory files: three formats, one content."""
 
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -140,4 +141,29 @@ def test_row_numbers_that_pandas_wrote_under_no_name_are_compared(tmp_path):
     path = tmp_path / "poses.csv"
     path.write_text("\n".join([",".join(["", *COLUMNS[8]]), *lines]))
     with pytest.raises(EpisodeError, match="the column without a name goes from 0 to 3 in row 1"):
+        load_trajectory(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("episode", "0 0 1", "the column 'episode' names 2 episodes"),
+        ("Trial", "a b b", "the column 'trial' names 2 episodes"),
+        ("frame_id", "base base camera", "the column 'frame_id' names 2 frames"),
+        ("header.frame_id", "camera_link " * 3, "says 'camera_link', a camera's frame by its name"),
+        ("frame_id", "left_cam " * 3, "says 'left_cam', a camera's frame by its name"),
+        ("unit", "mm mm mm", "the column 'unit' says 'mm', and metres are read"),
+        ("angle_unit", "deg " * 3, "the column 'angle_unit' says 'deg', and radians are read"),
+        ("episode", "3 3 3", None),
+        ("frame_id", "camelot " * 3, None),
+        ("frame_id", "1 2 3", None),
+        ("unit", "Metres m meter", None),
+        ("angle_unit", "rad " * 3, None),
+    ],
+)
+def test_words_in_a_table_that_contradict_how_it_is_read_are_refused(tmp_path, name, words, said):
+    lines = [f"0.3,0.2,{number},0,0,0,1,0.5,{word}" for number, word in enumerate(words.split())]
+    path = tmp_path / "poses.csv"
+    path.write_text("\n".join([",".join([*COLUMNS[8], name]), *lines]))
+    with nullcontext() if said is None else pytest.raises(EpisodeError, match=said):
         load_trajectory(path)

@@ -6,6 +6,7 @@ action-images calibrate fixed shots/left shots/right --poses poses.csv --out cal
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import tyro
@@ -225,8 +226,8 @@ def _say(result, what: Shooting) -> None:
     if what.straighten:
         for i, name in enumerate(result.names):
             k1, k2 = result.refined.unknowns.lens.radial[i].tolist()
-            options = f"--cameras {what.out}/cameras.json --radial {k1:.6f} {k2:.6f} --out OUT"
-            command = f"action-images calibrate straighten {name}.mp4 {options}"
+            options = f"--cameras {quote(f'{what.out}/cameras.json')} --radial {k1:.6f} {k2:.6f} --out OUT"
+            command = f"action-images calibrate straighten {quote(f'{name}.mp4')} {options}"
             console.print(
                 f"{name}: its videos must be straightened: {command}",
                 soft_wrap=True,

@@ -5,6 +5,7 @@ action-images check dataset --html report/check.html --workers 0
 """
 
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,7 +74,9 @@ def main(
     write_data_page(page, open_possible(dataset), verdict, thumbnails)
     report = CheckReport(verdict.num_episodes, verdict.findings, verdict.conclusion, exists=True)
     save_report(page.with_name(NAME), report)
-    console.print(f"thumbnails: {page}; look closer: action-images view {dataset}", soft_wrap=True)
+    console.print(
+        f"thumbnails: {page}; look closer: action-images view {quote(str(dataset))}", soft_wrap=True
+    )
     return 1 if verdict.num_errors else 0
 
 

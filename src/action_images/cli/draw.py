@@ -7,13 +7,16 @@ action-images draw path.csv --cameras cameras.json --out videos --over footage
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from action_images.errors import ActionImagesError
 from action_images.terminal.paths import GivenFile, GivenFolder, OutFolder
 from action_images.terminal.refusals import above_zero
+
+if TYPE_CHECKING:
+    from action_images.episodes.video import VideoFrames
 
 OVERLAYS = "overlay"
 DEFAULT_FPS = 10.0
@@ -90,6 +93,8 @@ def main(
                     f"{scene}: has {len(scenes[name])} frames, {trajectory} {path.num_frames} poses; give a "
                     "pose for each frame"
                 )
+    if scenes and fps is None:
+        _check_one_rate(scenes)
     console = PlainConsole()
     if unreliable:
         rows = f"{len(unreliable)} of {path.num_frames} rows have no reliable pose (valid or confidence 0)"
@@ -123,6 +128,18 @@ def main(
                 overlay_path = out / OVERLAYS / f"{name}.mp4"
                 write_video(overlay_path, laid_over, rate, crf=crf, pixel_format=colours)
     console.print(f"{path.num_frames} frames in {len(rig)} views: {out}")
+
+
+def _check_one_rate(scenes: dict[str, "VideoFrames"]) -> None:
+    """Raise ActionImagesError if videos of one scene run at different rates: row i would be two moments."""
+    from action_images.episodes.video_places import MOST_RATE_ERROR
+
+    by_rate = sorted(scenes.values(), key=lambda scene: scene.fps)
+    slow, fast = by_rate[0], by_rate[-1]
+    if fast.fps - slow.fps <= MOST_RATE_ERROR * slow.fps:
+        return
+    told = f"{fast.path} runs at {fast.fps:g} frames/s, {slow.path} at {slow.fps:g}"
+    raise ActionImagesError(f"{told}; if picture i of both is row i, give the rate of both with --fps")
 
 
 def _check_nothing_left(out: Path, names: list[str], num_pngs: int, *, has_overlays: bool) -> None:

@@ -5,6 +5,7 @@ action-images import droid --format droid --views left wrist --size 256 256 --ou
 """
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Literal
 
 import tyro
@@ -72,7 +73,7 @@ def main(
         "refused": outcome.refused,
     }
     counts = ", ".join(f"{len(those)} {what}" for what, those in numbers.items())
-    done = f"{out}: {counts} ({outcome.format}); look at them with: action-images check {out}"
+    done = f"{out}: {counts} ({outcome.format}); look at them with: action-images check {quote(str(out))}"
     PlainConsole().print(done, soft_wrap=True)
     return 0
 

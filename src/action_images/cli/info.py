@@ -7,6 +7,7 @@ action-images info videos/left.mp4
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import tyro
@@ -60,6 +61,11 @@ def main(place: Annotated[GivenPath, tyro.conf.Positional]) -> int:
     return 0
 
 
+def _typed(place: Path) -> str:
+    """A path as a shell takes it."""
+    return quote(str(place))
+
+
 def _dataset(place: Path) -> Known | None:
     from action_images.episodes import lerobot_layout as layout
 
@@ -72,17 +78,20 @@ def _dataset(place: Path) -> Known | None:
     facts = (counts, f"views: {named or 'none'}")
     calibrated = [view for view in views if f"{layout.CAMERAS}{view}.intrinsics" in features]
     if not calibrated:
-        command = f"import {place} --out {place.resolve().name}-imported"
+        command = f"import {_typed(place)} --out {quote(place.resolve().name + '-imported')}"
         is_declared = (place / DECLARED).is_file()
         told = f"with a {DECLARED}" if is_declared else "without calibrated cameras"
         return Known(f"a LeRobotDataset {told}", facts, (command,))
     has_path = layout.is_tool_pose(features.get(layout.STATE, {}))
     facts += (f"calibrated: {', '.join(calibrated)}", f"tool poses: {'yes' if has_path else 'none'}")
-    commands = [f"check {place}", f"view {place}"]
+    commands = [f"check {_typed(place)}", f"view {_typed(place)}"]
     if has_path:
-        commands += [f"train debug --data {place} --out run", f"imagine {place} --out futures"]
-        commands += [f"simulate {place} --out simulated", f"judge-clips {place} --out judged"]
-    return Known("a data set", facts, (*commands, f"label {place} --out labelled"))
+        commands += [
+            f"train debug --data {_typed(place)} --out run",
+            f"imagine {_typed(place)} --out futures",
+        ]
+        commands += [f"simulate {_typed(place)} --out simulated", f"judge-clips {_typed(place)} --out judged"]
+    return Known("a data set", facts, (*commands, f"label {_typed(place)} --out labelled"))
 
 
 def _size(feature: dict[str, Any]) -> str:
@@ -109,7 +118,11 @@ def _results(place: Path) -> Known | None:
     return Known(
         "results of an evaluation",
         facts,
-        (f"report {place} --out report.html", f"view {place}", f"compare {place} OTHER"),
+        (
+            f"report {_typed(place)} --out report.html",
+            f"view {_typed(place)}",
+            f"compare {_typed(place)} OTHER",
+        ),
     )
 
 
@@ -133,10 +146,10 @@ def _models(place: Path) -> Known | None:
         "saved models",
         facts,
         (
-            f"evaluate --policy {place} --out results",
-            f"serve --policy {place}",
-            f"imagine DATASET --model {place} --out futures",
-            f"label DATASET --model {place} --out labelled",
+            f"evaluate --policy {_typed(place)} --out results",
+            f"serve --policy {_typed(place)}",
+            f"imagine DATASET --model {_typed(place)} --out futures",
+            f"label DATASET --model {_typed(place)} --out labelled",
         ),
     )
 
@@ -184,9 +197,9 @@ def _run(place: Path) -> Known | None:
     facts += _checked_run(place)
     is_done = (place / "model").is_dir()
     models = place / ("model" if is_done else "best")
-    commands = () if is_done else (f"train --resume {place}",)
+    commands = () if is_done else (f"train --resume {_typed(place)}",)
     if models.is_dir():
-        commands += (f"evaluate --policy {models} --out results", f"serve --policy {models}")
+        commands += (f"evaluate --policy {_typed(models)} --out results", f"serve --policy {_typed(models)}")
     return Known("a run of training" + (", finished" if is_done else ""), facts, commands)
 
 
@@ -201,11 +214,11 @@ def _foreign(place: Path) -> Known | None:
     shown = ", ".join(reader.ids[:3])
     facts = (f"{len(reader.ids)} episodes: {shown}{', ...' if len(reader.ids) > 3 else ''}",)
     facts += tuple(getattr(reader, "remarks", ()))
-    name = place.resolve().name
+    dataset = quote(f"{place.resolve().name}-dataset")
     return Known(
         f"episodes in the format '{format}'",
         facts,
-        (f"import {place} --out {name}-dataset", f"check {name}-dataset"),
+        (f"import {_typed(place)} --out {dataset}", f"check {dataset}"),
     )
 
 
@@ -213,7 +226,7 @@ def _action_videos(place: Path) -> Known | None:
     videos = [path.name for path in sorted(place.iterdir()) if path.suffix.lower() in VIDEOS]
     if not videos:
         return None
-    command = f"read {place}/*.mp4 --cameras CAMERAS --out read.csv"
+    command = f"read {_typed(place)}/*.mp4 --cameras CAMERAS --out read.csv"
     facts = (f"videos: {', '.join(videos)}", "where these are action images, they can be read:")
     return Known("a folder of videos without cameras, poses or words beside them", facts, (command,))
 
@@ -225,7 +238,7 @@ def _pictures(place: Path) -> Known | None:
     if not shot:
         return None
     facts = tuple(f"{folder.name}: {counts[folder]} pictures" for folder in shot)
-    commands = (f"calibrate fixed {' '.join(map(str, shot))} --poses poses.csv",)
+    commands = (f"calibrate fixed {' '.join(map(_typed, shot))} --poses poses.csv",)
     return Known(
         "pictures", (*facts, "where these show a printed board, they calibrate the cameras:"), commands
     )
@@ -245,15 +258,15 @@ def _cameras(place: Path) -> Known | None:
         moves = f", moves over {camera.batch_shape[0]} frames" if camera.batch_shape else ""
         facts.append(f"{name}: {camera.size[0]} x {camera.size[1]} px{moves}")
     if _json(place).get("frame") == IN_TOOL:
-        carry = f"calibrate carry --in-tool {place} --trajectory TRAJECTORY --out cameras.json"
+        carry = f"calibrate carry --in-tool {_typed(place)} --trajectory TRAJECTORY --out cameras.json"
         return Known("a cameras file in the tool's frame", tuple(facts), (carry,))
     return Known(
         "a cameras file",
         tuple(facts),
         (
-            f"draw TRAJECTORY --cameras {place} --out videos",
-            f"read VIDEOS --cameras {place} --out read.csv",
-            f"serve --policy shipped --cameras {place}",
+            f"draw TRAJECTORY --cameras {_typed(place)} --out videos",
+            f"read VIDEOS --cameras {_typed(place)} --out read.csv",
+            f"serve --policy shipped --cameras {_typed(place)}",
         ),
     )
 
@@ -268,7 +281,7 @@ def _calibration(place: Path) -> Known | None:
     except ActionImagesError:
         return None
     facts = tuple(f"camera {name}" for name in cameras)
-    return Known("cameras of another tool", facts, (f"cameras convert {place} cameras.json",))
+    return Known("cameras of another tool", facts, (f"cameras convert {_typed(place)} cameras.json",))
 
 
 def _trajectory(place: Path) -> Known | None:
@@ -286,7 +299,7 @@ def _trajectory(place: Path) -> Known | None:
     opened = f"opening {path.opening.min().item():.2f} to {path.opening.max().item():.2f}"
     poses = f"{path.num_frames} poses" + (f", {len(unreliable)} of them not reliable" if unreliable else "")
     facts = (poses, spans, opened)
-    return Known("a trajectory", facts, (f"draw {place} --cameras CAMERAS --out videos",))
+    return Known("a trajectory", facts, (f"draw {_typed(place)} --cameras CAMERAS --out videos",))
 
 
 def _video(place: Path) -> Known | None:
@@ -297,7 +310,7 @@ def _video(place: Path) -> Known | None:
     frames = VideoFrames(place)
     height, width = frames.size
     facts = (f"{len(frames)} frames of {height} x {width} px at {frames.fps:g}/s",)
-    named = f"read {place} OTHERS --cameras CAMERAS --out read.csv"
+    named = f"read {_typed(place)} OTHERS --cameras CAMERAS --out read.csv"
     return Known("a video", (*facts, "if it shows action images, and others of the rig beside it:"), (named,))
 
 
@@ -305,7 +318,7 @@ def _checkpoint(place: Path) -> Known | None:
     if place.suffix not in CHECKPOINTS:
         return None
     size = f"{place.stat().st_size / 1e6:,.0f} MB"
-    return Known("a checkpoint", (size,), (f"convert-weights {place} weights",))
+    return Known("a checkpoint", (size,), (f"convert-weights {_typed(place)} weights",))
 
 
 FOLDERS: tuple[Callable[[Path], Known | None], ...] = (

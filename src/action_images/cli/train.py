@@ -7,6 +7,7 @@ action-images train --resume run
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
@@ -163,7 +164,7 @@ def _train(run: Training) -> None:
         )
     except KeyboardInterrupt:
         if (run.out / CHECKPOINTS).is_dir():
-            console.print(f"saved; go on with: action-images train --resume {run.out}")
+            console.print(f"saved; go on with: action-images train --resume {quote(str(run.out))}")
         raise
     console.print(f"written: {model}")
     if distributed.is_initialized():

@@ -125,7 +125,8 @@ def in_sides(names: Sequence[str]) -> Iterator[str]:
     """Contradictions by columns of a left and of a right arm, in one pose with its gripper."""
     sides = {name: match[1].lower() for name in names if (match := SIDE.search(name))}
     if len(set(sides.values())) > 1:
-        left, right = (next(name for name, side in sides.items() if side == one) for one in ("left", "right"))
+        named = {side: name for name, side in reversed(sides.items())}
+        left, right = named["left"], named["right"]
         yield f"the column {left} is of a left arm, and {right} of a right one; give the columns of one arm"
 
 

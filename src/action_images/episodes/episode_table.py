@@ -74,10 +74,12 @@ class EpisodeTable:
         if not set(names) <= set(self.table.column_names):
             return {}
         columns = (self.table[name].to_pylist() for name in ("episode_id", "length", *names))
+        ends = f"videos/{key}/to_timestamp"
+        known = self.table[ends].to_pylist() if ends in self.table.column_names else [None] * len(self.table)
         found: dict[tuple[int, int], list[Claim]] = {}
-        for episode_id, length, chunk, file, start in zip(*columns, strict=True):
+        for episode_id, length, chunk, file, start, end in zip(*columns, known, strict=True):
             if all(is_place(number) for number in (chunk, file, start)):
-                claim = Claim(episode_id, float(start), int(length))
+                claim = Claim(episode_id, float(start), int(length), float(end) if is_place(end) else None)
                 found.setdefault((int(chunk), int(file)), []).append(claim)
         return found
 

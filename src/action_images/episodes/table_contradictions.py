@@ -1,4 +1,7 @@
-"""Contradictions among the columns of one table: rows in another order, two rotations that differ."""
+"""Contradictions in one table: its rows' order, episodes, rotations, frames and units."""
+
+import re
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -22,6 +25,65 @@ ROW_NUMBERS = (
 """Columns that number the rows; pandas writes its row numbers under no name."""
 SAME_DEG = 1.0
 """Angles and a quaternion of one row that differ by more are not the same rotation."""
+
+EPISODES = ("episode", "episode_index", "episode_id", "trajectory_id", "demo", "demo_id", "trial", "rollout")
+"""Columns that tell whose rows these are."""
+FRAMES = (
+    "frame_id",
+    "header.frame_id",
+    "header_frame_id",
+    "reference_frame",
+    "parent_frame",
+    "coordinate_frame",
+)
+"""Columns that tell in which frame the poses are."""
+UNITS = {
+    **dict.fromkeys(
+        ("unit", "units", "length_unit", "position_unit"), ("metres", re.compile("m|met(er|re)s?"))
+    ),
+    **dict.fromkeys(("angle_unit", "rotation_unit"), ("radians", re.compile("rad(ians?)?"))),
+}
+"""Columns that tell a unit -> what is read, and the words for it."""
+A_CAMERAS = re.compile(r"cam(era)?s?($|[^a-z])|optical", re.IGNORECASE)
+
+
+def told_words(cells: dict[str, list[str]], *, is_ours: bool) -> Iterator[str]:
+    """Why words (row) in the columns of a table, by the columns' names, contradict how it is read.
+
+    `is_ours`: nobody has declared another unit or frame.
+    """
+    for name in cells.keys() & set(EPISODES):
+        found = _distinct(cells[name])
+        if len(found) > 1:
+            told = f"the column '{name}' names {len(found)} episodes ({', '.join(found[:3])})"
+            yield f"{told}; give each episode a table of its own"
+    for name in cells.keys() & set(FRAMES):
+        found = [word for word in _distinct(cells[name]) if not _is_number(word)]
+        if len(found) > 1:
+            told = f"the column '{name}' names {len(found)} frames ({', '.join(found[:3])})"
+            yield f"{told}; give all poses in one, that of the cameras' poses"
+        elif found and A_CAMERAS.search(found[0]) and is_ours:
+            told = f"the column '{name}' says '{found[0]}', a camera's frame by its name"
+            yield f"{told}; give poses in the frame of the cameras', or rename the column"
+    for name in cells.keys() & set(UNITS) if is_ours else ():
+        unit, words = UNITS[name]
+        other = [word for word in _distinct(cells[name]) if not words.fullmatch(word.lower())]
+        if other:
+            told = f"the column '{name}' says '{other[0]}', and {unit} are read"
+            yield f"{told}; convert the numbers, or declare the notation with --columns"
+
+
+def _distinct(words: Iterable[str]) -> list[str]:
+    """The words that are there, each once, in the order of the rows."""
+    return list(dict.fromkeys(word.strip()[:80] for word in words if word.strip()))
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def told_row_numbers(name: str, numbers: np.ndarray) -> str | None:

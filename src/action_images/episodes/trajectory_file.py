@@ -23,7 +23,13 @@ from action_images.episodes.contradictions import (
 from action_images.episodes.dropouts import missing_places
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.notation import ToolNotation
-from action_images.episodes.table_contradictions import ROW_NUMBERS, TIME, told_row_numbers, told_turns
+from action_images.episodes.table_contradictions import (
+    ROW_NUMBERS,
+    TIME,
+    told_row_numbers,
+    told_turns,
+    told_words,
+)
 from action_images.errors import ActionImagesError
 from action_images.files.atomic import whole_file
 from action_images.files.strict_json import parsed
@@ -350,6 +356,12 @@ def _refuse_contradictions(path: Path, header: list[str] | None, rows: Any, *, h
         told = None if numbers is None else told_row_numbers(name, numbers[:, 0])
         if told is not None:
             raise EpisodeError(f"{path}: {told}")
+    whole = [row for row in rows if isinstance(row, list) and len(row) == len(named)] if named else []
+    cells = {
+        name: list(map(str, column)) for name, column in zip(named, zip(*whole, strict=True), strict=False)
+    }
+    for told in told_words(cells, is_ours=has_turns):
+        raise EpisodeError(f"{path}: {told}")
     if not has_turns:
         return
     euler, quaternions = (_columns(named, rows, COLUMNS[count][3:-1]) for count in (7, 8))

@@ -20,11 +20,15 @@ ROUNDING = 1e-3
 
 @dataclass(frozen=True)
 class Claim:
-    """The episode table's claim on an episode's pictures: `length` of them from `start` (s) in a file."""
+    """The episode table's claim on an episode's pictures: `length` of them from `start` (s) in a file.
+
+    `stop` (s) is where they end by the table, None if it does not say.
+    """
 
     episode_id: str
     start: float
     length: int
+    stop: float | None = None
 
 
 def pictures_of(
@@ -63,9 +67,28 @@ def told_of_file(
 ) -> str | None:
     """A remark on a file that claim number `which` is taken from; None if there is none.
 
-    Its rate may differ although it has a picture for each row, and it may go on after the last row.
-    `left_out` frames of the claim have no rows.
+    Its rate may differ although it has a picture for each row, it may go on after the last row, and the table
+    may give the episode more or fewer seconds than it has rows. `left_out` frames of the claim have no rows.
     """
+    told = (_on_pictures(video, claims, which, fps, left_out), _on_stop(claims[which], fps, left_out))
+    return "; ".join(filter(None, told)) or None
+
+
+def _on_stop(claim: Claim, fps: float, left_out: int) -> str | None:
+    """A remark on a claim that ends elsewhere than its rows do; None if it does not."""
+    if claim.stop is None:
+        return None
+    seconds, needed = claim.stop - claim.start, (claim.length + left_out) / fps
+    if abs(seconds - needed) <= (0.5 + ROUNDING) / fps:
+        return None
+    given = f"meta/episodes gives it {seconds:.3f} s of the video (from_timestamp, to_timestamp)"
+    return f"{given}, its rows need {needed:.3f} s; were rows lost, or pictures?"
+
+
+def _on_pictures(
+    video: VideoFrames, claims: Sequence[Claim], which: int, fps: float, left_out: int
+) -> str | None:
+    """A remark on a file's rate, or on pictures that belong to no row; None if there is none."""
     claim = claims[which]
     if len(claims) == 1 and _is_whole(video, claim, fps):
         rate = _rate(video.times, fps)

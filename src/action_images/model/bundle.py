@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -155,7 +156,7 @@ class Models:
             raise ActionImagesError(
                 f"{folder}: these models answer with a {index['answers']}, wanted are some that "
                 "answer with a "
-                f"{denoiser.answers}; 'action-images evaluate --policy {folder}' takes both"
+                f"{denoiser.answers}; 'action-images evaluate --policy {quote(str(folder))}' takes both"
             )
         backbone = _known(BACKBONES, index, "backbone", folder)
         autoencoder = _known(AUTOENCODERS, index, "autoencoder", folder)

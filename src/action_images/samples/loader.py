@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from shlex import quote
 
 import torch
 from torch import Tensor
@@ -143,5 +144,5 @@ class _Steps:
         path = next(source.dataset.path for source in self.mixture.sources if source.name == draw.source)
         return (
             f" while it decoded {draw.source}: {draw.window}; its files are damaged, or memory ran out: "
-            f"run 'action-images check {path}'"
+            f"run 'action-images check {quote(str(path))}'"
         )

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, Literal, get_type_hints
 
 from action_images.episodes.strangers import check_regular
@@ -84,7 +85,7 @@ def _dataset(path: Path) -> None:
     if not info.is_file():
         raise ActionImagesError(
             f"{path}: is no data set, for it has no meta/info.json; make one of recordings or of another "
-            f"format first: action-images import {path} --out DATASET"
+            f"format first: action-images import {quote(str(path))} --out DATASET"
         )
 
 

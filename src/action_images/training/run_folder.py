@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from shlex import quote
 
 from accelerate import Accelerator
 
@@ -57,7 +58,7 @@ def saved_recipe(out: Path) -> Recipe:
     if not path.is_file():
         raise ActionImagesError(
             f"{out}: holds no run ({RECIPE} is not there); "
-            f"begin one with 'action-images train RECIPE --out {out}'"
+            f"begin one with 'action-images train RECIPE --out {quote(str(out))}'"
         )
     try:
         return Recipe.from_json(json.loads(path.read_text()))

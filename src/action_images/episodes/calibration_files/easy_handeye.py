@@ -1,6 +1,7 @@
 """easy_handeye's yaml: a camera's pose in the robot's base or on its hand; no intrinsics."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -27,7 +28,7 @@ def read(path: Path) -> dict[str, FoundCamera] | None:
         raise EpisodeError(f"{path}: 'transformation' has a quaternion that is not of unit length")
     parameters = content.get("parameters")
     settings = parameters if isinstance(parameters, dict) else content
-    on_hand = bool(settings.get("eye_on_hand", False)) or settings.get("calibration_type") == "eye_in_hand"
+    on_hand = _is_on_hand(settings, path)
     camera = FoundCamera(
         world_from_camera=Pose(from_quaternion_xyzw(numbers[3:]), numbers[:3]),
         on_hand=on_hand,
@@ -36,6 +37,36 @@ def read(path: Path) -> dict[str, FoundCamera] | None:
         is_named=False,
     )
     return {"hand" if on_hand else "base": camera}
+
+
+def _is_on_hand(settings: dict[str, Any], path: Path) -> bool:
+    """Whether the camera is on the hand, as every field that tells says.
+
+    The first easy_handeye writes `eye_on_hand`, the second `calibration_type`. A file without both may name
+    the one frame that the pose is in. Raises EpisodeError if nothing tells, or fields contradict each other.
+    """
+    says: dict[str, bool] = {}
+    if "eye_on_hand" in settings:
+        says["eye_on_hand"] = _known(settings, "eye_on_hand", {"true": True, "false": False}, path)
+    if "calibration_type" in settings:
+        kinds = {"eye_in_hand": True, "eye_on_base": False}
+        says["calibration_type"] = _known(settings, "calibration_type", kinds, path)
+    if not says:
+        frames = {"robot_effector_frame": True, "robot_base_frame": False}
+        says = {name: on_hand for name, on_hand in frames.items() if settings.get(name)}
+    if len(set(says.values())) == 1:
+        return next(iter(says.values()))
+    told = f"{' and '.join(says)} contradict each other" if says else "nothing says where the camera is"
+    cure = "write 'eye_on_hand: true' for a camera on the hand, 'eye_on_hand: false' for one beside the robot"
+    raise EpisodeError(f"{path}: {told}; {cure}")
+
+
+def _known(settings: dict[str, Any], name: str, meanings: dict[str, bool], path: Path) -> bool:
+    """What a field says; raises EpisodeError for a value that means nothing."""
+    value = str(settings[name]).lower()
+    if value not in meanings:
+        raise EpisodeError(f"{path}: '{name}' is {value[:80]!r}; it is {' or '.join(meanings)}")
+    return meanings[value]
 
 
 def _hand(frame: object) -> str:

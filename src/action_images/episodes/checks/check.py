@@ -20,6 +20,7 @@ from action_images.episodes.checks.duplicates import find_duplicates
 from action_images.episodes.checks.examine import examine
 from action_images.episodes.checks.finding import DEADLY, Examined, Finding
 from action_images.episodes.checks.paths import check_grippers
+from action_images.episodes.checks.stored_statistics import check_statistics
 from action_images.episodes.checks.tables import check_spans, check_tables
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import EpisodeError
@@ -95,7 +96,7 @@ def check_dataset(
     findings = list(chain.from_iterable(result.findings for result in examined))
     findings += impossible + check_tables(dataset) + check_grippers(examined)
     findings += [*find_duplicates(examined), *_agreement(dataset, examined, num_workers)]
-    findings += check_spans(examined)
+    findings += [*check_spans(examined), *check_statistics(dataset)]
     num_frames = sum(result.num_frames for result in examined)
     shape = (len(dataset), num_frames, dataset.fps, dataset.view_names)
     return Verdict(*shape, findings, lacking(examined), verification(examined, dataset.view_names))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from action_images.episodes import lerobot_layout as layout
@@ -65,7 +66,7 @@ class DatasetShelf:
         dataset, place = self._dataset, self._places.get(entry.id)
         if place is None:
             why = dataset.impossible.get(entry.id, "its row of meta/episodes can be no episode")
-            raise EpisodeError(f"{entry.id}: {why}; 'action-images check {self.path}' says more")
+            raise EpisodeError(f"{entry.id}: {why}; 'action-images check {quote(str(self.path))}' says more")
         episode, warnings = _whole_parts(dataset, place)
         is_late = self._calibration is not None and bool(self._calibration.shifts(place))
         shown = of_episode(self._calibrated(episode, place))
