@@ -52,12 +52,12 @@ def told_words(cells: dict[str, list[str]], *, is_ours: bool) -> Iterator[str]:
 
     `is_ours`: nobody has declared another unit or frame.
     """
-    for name in cells.keys() & set(EPISODES):
+    for name in filter(cells.__contains__, EPISODES):
         found = _distinct(cells[name])
         if len(found) > 1:
             told = f"the column '{name}' names {len(found)} episodes ({', '.join(found[:3])})"
             yield f"{told}; give each episode a table of its own"
-    for name in cells.keys() & set(FRAMES):
+    for name in filter(cells.__contains__, FRAMES):
         found = [word for word in _distinct(cells[name]) if not _is_number(word)]
         if len(found) > 1:
             told = f"the column '{name}' names {len(found)} frames ({', '.join(found[:3])})"
@@ -65,7 +65,7 @@ def told_words(cells: dict[str, list[str]], *, is_ours: bool) -> Iterator[str]:
         elif found and A_CAMERAS.search(found[0]) and is_ours:
             told = f"the column '{name}' says '{found[0]}', a camera's frame by its name"
             yield f"{told}; give poses in the frame of the cameras', or rename the column"
-    for name in cells.keys() & set(UNITS) if is_ours else ():
+    for name in filter(cells.__contains__, UNITS if is_ours else ()):
         unit, words = UNITS[name]
         other = [word for word in _distinct(cells[name]) if not words.fullmatch(word.lower())]
         if other:
