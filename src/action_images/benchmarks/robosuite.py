@@ -83,8 +83,8 @@ class RobosuiteBenchmark:
     suites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rigs: tuple[str, ...] = ("sampled", "fixed", "held_out", "published")
     held_out_rig: str | None = "held_out"
-    looks: tuple[str, ...] = ()
-    held_out_look: str | None = None
+    looks: tuple[str, ...] = ("still", "moved_room")
+    held_out_look: str | None = "moved_room"
     guard: Guard = GUARD
     workspace: Box = ((-0.2, -0.25, 0.83), (0.2, 0.25, 1.1))
     steady_steps: int = 3
@@ -98,18 +98,19 @@ class RobosuiteBenchmark:
         """The phrasings of a task's demonstrations."""
         return PHRASINGS[task]
 
-    def seen(self, rig: str, look: str | None) -> Mapping[str, Any]:  # noqa: ARG002 (it has one look)
-        """All ranges of a rig, or the names of robosuite's own cameras."""
+    def seen(self, rig: str, look: str | None) -> Mapping[str, Any]:
+        """All ranges of a rig, or the names of robosuite's own cameras; the look, if it is not the usual one."""
+        look_seen = {} if look in (None, "still") else {"look": look}
         if rig == "published":
-            return {"rig": PUBLISHED}
-        return {"rig": asdict(_rig(rig, "Lift")), "rig_at_door": asdict(_rig(rig, "Door"))}
+            return {"rig": PUBLISHED, **look_seen}
+        return {"rig": asdict(_rig(rig, "Lift")), "rig_at_door": asdict(_rig(rig, "Door")), **look_seen}
 
     def make(
         self,
         task: str,
         *,
         rig: str,
-        look: str | None,  # noqa: ARG002 (it has one look)
+        look: str | None,
         num_views: int,
         size: tuple[int, int],
     ) -> RepeatableEnvironment:
@@ -123,7 +124,9 @@ class RobosuiteBenchmark:
         rendering = Rendering(geom_groups=(1,), shadows=False, samples=0)
         views = MuJoCoViews(cameras, num_views, size, rendering)
         script = getattr(robosuite_scripts, SCRIPTS[task])
-        return Robosuite(task, PHRASINGS[task], views, max_steps=400, script=script)
+        return Robosuite(
+            task, PHRASINGS[task], views, max_steps=400, script=script, moves_room=look == "moved_room"
+        )
 
 
 ROBOSUITE = RobosuiteBenchmark()

@@ -13,6 +13,7 @@ import torch
 
 from action_images.benchmarks.foreign import MuJoCoViews, Pointing
 from action_images.benchmarks.foreign_environment import ScriptedEnvironment
+from action_images.benchmarks.robosuite_room import MovableRoom
 from action_images.geometry import Pose
 from action_images.geometry import rotation as rotations
 from action_images.robot import Observation, StepReport
@@ -62,7 +63,10 @@ def make_simulator(task: str) -> Any:
 
 
 class Robosuite(ScriptedEnvironment):
-    """One task (a RepeatableEnvironment); `simulator` is robosuite's environment."""
+    """One task (a RepeatableEnvironment); `simulator` is robosuite's environment.
+
+    With `moves_room` the floor and the walls are elsewhere in each trial.
+    """
 
     control_hz = 20.0
     controls_rotation = True
@@ -80,17 +84,23 @@ class Robosuite(ScriptedEnvironment):
         max_steps: int,
         script: Script | None,
         make: Callable[[str], Any] = make_simulator,
+        moves_room: bool = False,
     ):
         self.task, self.max_steps, self.num_steps = task, max_steps, 0
         self._phrasings, self._views, self._script, self._make = phrasings, views, script, make
+        self._moves_room, self._room = moves_room, None
         self.simulator = make(task)
         # robosuite refers to itself in a circle: without this, 280 MB of a scene of LIBERO would stay.
         weakref.finalize(self, self.simulator.close).atexit = False
 
     def begin(self, seed: int) -> None:
-        """Draw the places of objects, the words and the cameras from this seed."""
-        layout, words, cameras = Pointing(self.task, seed).streams(3)
+        """Draw the places of objects, the words, the cameras and the room from this seed."""
+        layout, words, cameras, room = Pointing(self.task, seed).streams(4)
         self._lay_out(layout, seed)
+        if self._moves_room:
+            if self._room is None or self._room.model is not self.model:
+                self._room = MovableRoom(self.model)
+            self._room.move(room)
         names = self.simulator.sim.model.site_names
         self._site = self.simulator.sim.model.site_name2id(
             next(name for name in names if name.endswith("grip_site"))
@@ -166,4 +176,5 @@ class Robosuite(ScriptedEnvironment):
             max_steps=self.max_steps,
             script=self._script,
             make=self._make,
+            moves_room=self._moves_room,
         )

@@ -100,6 +100,7 @@ def _tiny_of(world: str, drawn: DrawnPath = "reached") -> Recipe:
 TINY_METAWORLD = _tiny_of("metaworld")
 # What LIBERO's soft arm was told: where it leans on something, that is more than it reached.
 TINY_LIBERO_OBJECT = _tiny_of("libero-object", drawn="told")
+TINY_ROBOSUITE = _tiny_of("robosuite", drawn="told")
 
 PLANNED = {"policy": 1.0}
 DEBUG_VECTOR = replace(DEBUG, learns="vectors")
@@ -192,6 +193,7 @@ RECIPES = {
     "tiny": TINY,
     "tiny-metaworld": TINY_METAWORLD,
     "tiny-libero-object": TINY_LIBERO_OBJECT,
+    "tiny-robosuite": TINY_ROBOSUITE,
     "base": BASE,
     "wan2.2-5b": WAN,
     "wan2.2-5b-release": replace(WAN, sources=RELEASED_SOURCES),
@@ -202,8 +204,10 @@ RECIPES = {
     "tiny-vector": TINY_VECTOR,
     "tiny-metaworld-vector": _vector_of(TINY_METAWORLD, cost=1.294),
     "tiny-libero-object-vector": _vector_of(TINY_LIBERO_OBJECT, cost=1.294),
+    "tiny-robosuite-vector": _vector_of(TINY_ROBOSUITE, cost=1.294),
 }
-"""`debug` takes less than a minute on a laptop, `tiny` two hours on two cores, and `tiny-metaworld` and
-`tiny-libero-object` the same on other worlds (docs/benchmarks.md). The others are the paper's settings, the
-public release's mixture of modes, and low-rank adaptation, which have been run on tiny networks only.
+"""`debug` takes less than a minute on a laptop, `tiny` two hours on two cores, and `tiny-metaworld`,
+`tiny-libero-object` and `tiny-robosuite` the same on other worlds (docs/benchmarks.md). The others are the
+paper's settings, the public release's mixture of modes, and low-rank adaptation, which have been run on tiny
+networks only.
 `-vector` are the baselines of docs/evaluation.md."""
