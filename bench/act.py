@@ -15,8 +15,13 @@ alike and what is not. Worlds that are not installed there are judged over a con
     python bench/act.py serve --models out/act --port 8000
     action-images evaluate --policy ws://127.0.0.1:8000 --env libero/object --no-ceiling --out results/act
 
-ACT knows neither cameras nor language. Both are given as its `environment_state`: the words of the
-instruction, as the tiny preset is told them, and where the cameras stand to each other.
+ACT knows neither cameras nor language. The words of the instruction, as the tiny preset is told them, are
+given as its `environment_state`. `--cameras` says what it is told of its cameras:
+
+- `numbers`: where the second stands to the first, also as `environment_state`; paths are in the first's axes
+- `none`: nothing; paths are in the world's axes
+- `rays`: each pixel's ray as Pluecker coordinates in the world, which are encoded by two convolutions and go
+  beside the features of the eyes (after arXiv 2510.02268); paths are in the world's axes
 """
 
 import argparse
@@ -43,6 +48,8 @@ from action_images.control import Gripper, to_control_steps
 from action_images.evaluation.closed_loop import EvaluationConfig, evaluate
 from action_images.evaluation.protocols import PROTOCOLS, protocol_named
 from action_images.files.atomic import whole_file, write_json
+from action_images.geometry import Camera, Pose
+from action_images.geometry.plucker import plucker_map
 from action_images.geometry.rotation import to_six_numbers
 from action_images.model.text import HashedWords
 from action_images.policy.generative import scene_of, with_first
@@ -64,20 +71,22 @@ BATCH, RATE, WARMUP, FALL = 16, 3e-4, 500, 0.2
 EYES_RATE = 0.1
 """The learning rate of pretrained eyes, relative to that of the other weights."""
 Eyes = Literal["resnet18", "efficientnet-lite0"]
+CamerasTold = Literal["numbers", "none", "rays"]
+RAY_CHANNELS = 64
 
 
-def new_policy(eyes: Eyes) -> ACTPolicy:
+def new_policy(eyes: Eyes, cameras: CamerasTold) -> ACTPolicy:
     """ACT with transformers 256 wide, of random weights, and the same eyes for each view.
 
     `resnet18` begins with random weights: its batch norms, which LeRobot freezes, become norms of groups of
     channels, as in LeRobot's own diffusion policy. `efficientnet-lite0` has learnt ImageNet.
     """
-    images = {name: PolicyFeature(FeatureType.VISUAL, (3, *SIZE)) for name in VIEWS}
+    num_channels = 3 + (6 if cameras == "rays" else 0)
+    images = {name: PolicyFeature(FeatureType.VISUAL, (num_channels, *SIZE)) for name in VIEWS}
+    num_told = WORDS.max_words * WORDS.dim + (NUM_CAMERA_NUMBERS if cameras == "numbers" else 0)
     told = {
         "observation.state": PolicyFeature(FeatureType.STATE, (NUM_NUMBERS,)),
-        "observation.environment_state": PolicyFeature(
-            FeatureType.ENV, (WORDS.max_words * WORDS.dim + NUM_CAMERA_NUMBERS,)
-        ),
+        "observation.environment_state": PolicyFeature(FeatureType.ENV, (num_told,)),
     }
     as_it_is = dict.fromkeys(("VISUAL", "STATE", "ENV", "ACTION"), NormalizationMode.IDENTITY)
     config = ACTConfig(
@@ -92,12 +101,28 @@ def new_policy(eyes: Eyes) -> ACTPolicy:
         device="cpu",
     )
     policy = ACTPolicy(config)
+    model, seen_channels = policy.model, 512
     if eyes == "resnet18":
         _group_norms(policy)
     else:
-        policy.model.backbone = PretrainedEyes()
-        policy.model.encoder_img_feat_input_proj = nn.Conv2d(PretrainedEyes.num_channels, config.dim_model, 1)
+        model.backbone, seen_channels = PretrainedEyes(), PretrainedEyes.num_channels
+    if cameras == "rays":
+        model.backbone, seen_channels = EyesAndRays(model.backbone), seen_channels + RAY_CHANNELS
+    model.encoder_img_feat_input_proj = nn.Conv2d(seen_channels, config.dim_model, 1)
     return policy
+
+
+class EyesAndRays(nn.Module):
+    """Features of an image beside those of its rays: images have nine channels, the last six are rays."""
+
+    def __init__(self, eyes: nn.Module) -> None:
+        super().__init__()
+        self.eyes = eyes  # both end in one feature for each 32 pixels
+        self.rays = nn.Sequential(nn.Conv2d(6, 32, 8, 8), nn.GELU(), nn.Conv2d(32, RAY_CHANNELS, 4, 4))
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        pixels, rays = images.split((3, 6), 1)
+        return {"feature_map": torch.cat([self.eyes(pixels)["feature_map"], self.rays(rays)], 1)}
 
 
 class PretrainedEyes(nn.Module):
@@ -141,11 +166,9 @@ class Units:
     now_std: Tensor
 
     @classmethod
-    def of(cls, samples: Sample) -> "Units":
-        numbers, now = (
-            to_numbers(samples.trajectory, reference(samples.cameras))[:, 1:],
-            tool_now(samples.trajectory, reference(samples.cameras)),
-        )
+    def of(cls, samples: Sample, told: CamerasTold) -> "Units":
+        axes = axes_of_paths(samples.cameras, told)
+        numbers, now = to_numbers(samples.trajectory, axes)[:, 1:], tool_now(samples.trajectory, axes)
         valid = samples.valid[:, 1:, None]
         mean = (numbers * valid).sum(0) / valid.sum(0).clamp_min(1)
         variance = ((numbers - mean).square() * valid).sum((0, 1)) / valid.sum()
@@ -156,21 +179,34 @@ def _spread(variance: Tensor) -> Tensor:
     return torch.cat([part.mean().sqrt().clamp_min(1e-3).expand(len(part)) for part in variance.split(PARTS)])
 
 
-def shown(samples: Sample, units: Units) -> dict[str, Tensor]:
-    """What ACT is shown: first frames, the tool in the first camera's frame, words, places of cameras."""
+def axes_of_paths(cameras: Camera, told: CamerasTold) -> Pose:
+    """world_from_axes (b) of the axes in which paths are: the first camera's, or the world's."""
+    first = reference(cameras)
+    return first if told == "numbers" else first @ first.inverse()
+
+
+def shown(samples: Sample, units: Units, told: CamerasTold) -> dict[str, Tensor]:
+    """What ACT is shown: first frames, where the tool is, words, and what it is told of the cameras."""
     cameras = samples.cameras[:, :, 0]
-    placed = reference(samples.cameras).inverse() @ cameras.world_from_camera[:, 1]
-    lens = cameras.intrinsics[..., [0, 1, 0, 1], [0, 1, 2, 2]] / SIZE[1]
-    words = WORDS.encode([text or "" for text in samples.instruction]).flatten(1)
-    told = torch.cat([words, placed.translation, to_six_numbers(placed.rotation), lens.flatten(1)], -1)
-    now = (tool_now(samples.trajectory, reference(samples.cameras)) - units.now_mean) / units.now_std
-    images = {name: samples.video[:, view, 0] for view, name in enumerate(VIEWS)}
-    return images | {"observation.state": now, "observation.environment_state": told}
+    state = [WORDS.encode([text or "" for text in samples.instruction]).flatten(1)]
+    if told == "numbers":
+        placed = reference(samples.cameras).inverse() @ cameras.world_from_camera[:, 1]
+        lens = cameras.intrinsics[..., [0, 1, 0, 1], [0, 1, 2, 2]] / SIZE[1]
+        state += [placed.translation, to_six_numbers(placed.rotation), lens.flatten(1)]
+    axes = axes_of_paths(samples.cameras, told)
+    now = (tool_now(samples.trajectory, axes) - units.now_mean) / units.now_std
+    images = samples.video[:, :, 0]
+    if told == "rays":
+        images = torch.cat([images, plucker_map(cameras).to(images)], 2)
+    return {name: images[:, view] for view, name in enumerate(VIEWS)} | {
+        "observation.state": now,
+        "observation.environment_state": torch.cat(state, -1),
+    }
 
 
-def wanted(samples: Sample, units: Units) -> dict[str, Tensor]:
+def wanted(samples: Sample, units: Units, told: CamerasTold) -> dict[str, Tensor]:
     """What ACT is to answer: the path relative to the tool, and which frames lie behind the episode's end."""
-    numbers = to_numbers(samples.trajectory, reference(samples.cameras))[:, 1:]
+    numbers = to_numbers(samples.trajectory, axes_of_paths(samples.cameras, told))[:, 1:]
     return {"action": (numbers - units.path_mean) / units.path_std, "action_is_pad": ~samples.valid[:, 1:]}
 
 
@@ -178,7 +214,9 @@ class Act:
     """A Policy, as `EvaluationConfig` wants it; loaded in every process."""
 
     def __init__(self, folder: Path) -> None:
-        self.network = new_policy(json.loads((folder / "settings.json").read_text())["eyes"]).eval()
+        settings = settings_in(folder / "settings.json")
+        self.told = settings["cameras"]
+        self.network = new_policy(settings["eyes"], self.told).eval()
         self.network.load_state_dict(load_file(folder / "act.safetensors"))
         self.units = Units(**load_file(folder / "units.safetensors"))
 
@@ -189,21 +227,26 @@ class Act:
             scene, video=scene.video if scene.video.is_floating_point() else scene.normalised().video
         )
         numbers = (
-            self.network.predict_action_chunk(shown(scene, self.units)) * self.units.path_std
+            self.network.predict_action_chunk(shown(scene, self.units, self.told)) * self.units.path_std
             + self.units.path_mean
         )
         now = scene.trajectory[:, :1]
-        path = with_first(
-            concatenate([now, from_numbers(numbers, now, reference(scene.cameras))], 1)[0], observation
-        )
+        axes = axes_of_paths(scene.cameras, self.told)
+        path = with_first(concatenate([now, from_numbers(numbers, now, axes)], 1)[0], observation)
         return Plan(to_control_steps(path, torch.ones(NUM_FRAMES), FPS, 20.0, Gripper()).trajectory)
 
 
-def train(data: Path, out: Path, minutes: float, recipe_name: str, eyes: Eyes) -> None:
+def settings_in(path: Path) -> dict[str, str]:
+    """The settings of a run; those from before `--cameras` were told numbers."""
+    return {"cameras": "numbers", **json.loads(path.read_text())}
+
+
+def train(data: Path, out: Path, minutes: float, recipe_name: str, eyes: Eyes, cameras: CamerasTold) -> None:
     """Train for `minutes` in all, saving each minute; the rate falls over the last fifth of the time."""
-    console, recipe, settings = Console(), recipe_on(data, recipe_name), {"recipe": recipe_name, "eyes": eyes}
+    console, recipe = Console(), recipe_on(data, recipe_name)
+    settings = {"recipe": recipe_name, "eyes": eyes, "cameras": cameras}
     kept = out / "settings.json"
-    there = json.loads(kept.read_text()) if kept.is_file() else settings
+    there = settings_in(kept) if kept.is_file() else settings
     if there != settings:
         raise SystemExit(f"{out} is a run of {there}, not of {settings}; give another folder")
     mixture = open_mixture(recipe.sources, recipe, clips_of(recipe), recipe.seed)
@@ -212,15 +255,16 @@ def train(data: Path, out: Path, minutes: float, recipe_name: str, eyes: Eyes) -
     if not (out / "units.safetensors").is_file():
         windows = [mixture.sample(mixture[number], SIZE) for number in range(512)]
         save_file(
-            vars(Units.of(collate([replace(one, video=one.video[..., :1, :1]) for one in windows]))),
+            vars(Units.of(collate([replace(one, video=one.video[..., :1, :1]) for one in windows]), cameras)),
             out / "units.safetensors",
         )
     units = Units(**load_file(out / "units.safetensors"))
     torch.manual_seed(0)
-    network, pretrained = new_policy(eyes).train().to(memory_format=torch.channels_last), []
+    network, pretrained = new_policy(eyes, cameras).train().to(memory_format=torch.channels_last), []
     if eyes != "resnet18":
-        network.model.backbone.eval()  # the statistics of its norms stay ImageNet's
-        pretrained = list(network.model.backbone.parameters())
+        seeing = network.model.backbone if cameras != "rays" else network.model.backbone.eyes
+        seeing.eval()  # the statistics of its norms stay ImageNet's
+        pretrained = list(seeing.parameters())
     others = [one for one in network.parameters() if all(one is not seen for seen in pretrained)]
     optimizer = torch.optim.AdamW([{"params": others}, {"params": pretrained}], RATE, weight_decay=0.01)
     step, spent = 0, 0.0
@@ -237,7 +281,7 @@ def train(data: Path, out: Path, minutes: float, recipe_name: str, eyes: Eyes) -
         rate = RATE * min((step + 1) / WARMUP, (1 - share) / FALL, 1.0)
         for group, relative in zip(optimizer.param_groups, (1.0, EYES_RATE), strict=True):
             group["lr"] = rate * relative
-        loss, parts = network(shown(samples, units) | wanted(samples, units))
+        loss, parts = network(shown(samples, units, cameras) | wanted(samples, units, cameras))
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimizer.step()
@@ -311,6 +355,7 @@ def main() -> None:
     training.add_argument("--minutes", type=float, default=90.0)
     training.add_argument("--recipe", choices=tuple(RECIPES), default="tiny-vector")
     training.add_argument("--eyes", choices=get_args(Eyes), default="resnet18")
+    training.add_argument("--cameras", choices=get_args(CamerasTold), default="numbers")
     serving = commands.add_parser("serve")
     serving.add_argument("--models", type=Path, required=True)
     serving.add_argument("--port", type=int, default=8000)
@@ -322,7 +367,7 @@ def main() -> None:
     judging.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
     if given.command == "train":
-        train(given.data, given.out, given.minutes, given.recipe, given.eyes)
+        train(given.data, given.out, given.minutes, given.recipe, given.eyes, given.cameras)
         return
     if given.command == "serve":
         with suppress(KeyboardInterrupt):
