@@ -8,7 +8,7 @@ DEMO := .venv/.demo
 INSTALLED := .venv/.installed
 INSTALL := $(BIN)/python -m pip install --quiet --constraint requirements.lock
 
-.PHONY: demo docs lerobot lerobot-0.4 test test-slow combinations attack fresh-installs check bench gpu train-tiny train-metaworld train-libero-object lock clean
+.PHONY: demo docs lerobot lerobot-0.4 test test-slow combinations attack fresh-installs check bench gpu train-tiny train-metaworld train-libero-object train-robosuite lock clean
 
 demo: $(DEMO)
 	$(BIN)/action-images demo --out demo
@@ -111,10 +111,15 @@ METAWORLD_DISTURBED ?= 120
 LIBERO_MINUTES ?= 100
 LIBERO_EPISODES ?= 15
 LIBERO_DISTURBED ?= 30
+ROBOSUITE_MINUTES ?= 45
+ROBOSUITE_EPISODES ?= 80
+ROBOSUITE_DISTURBED ?= 120
+ROBOSUITE_TASKS ?= Lift PickPlaceCan
+ROBOSUITE_LOOK ?= moved_room
 WORLD_VALIDATION ?= 10
 world = cd out && ../.venv-$(firstword $(subst /, ,$(1)))/bin/action-images
 world-record = $(world) record --env $(1) --views 4 --x264 superfast
-# $(call train-world,WORLD/TASKS,NAME,EPISODES,DISTURBED,MINUTES)
+# $(call train-world,WORLD/TASKS [OPTIONS],NAME,EPISODES,DISTURBED,MINUTES)
 define train-world
 mkdir -p out
 $(world-record) --episodes $(3) --out $(2)
@@ -127,6 +132,8 @@ train-metaworld: env-metaworld
 	$(call train-world,metaworld/mt10,metaworld,$(METAWORLD_EPISODES),$(METAWORLD_DISTURBED),$(METAWORLD_MINUTES))
 train-libero-object: env-libero
 	$(call train-world,libero/object,libero-object,$(LIBERO_EPISODES),$(LIBERO_DISTURBED),$(LIBERO_MINUTES))
+train-robosuite: env-robosuite
+	$(call train-world,robosuite --task $(ROBOSUITE_TASKS) --look $(ROBOSUITE_LOOK),robosuite,$(ROBOSUITE_EPISODES),$(ROBOSUITE_DISTURBED),$(ROBOSUITE_MINUTES))
 
 $(DEMO): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] == (3, 11) else "the lock file is for Python 3.11; run: make PYTHON=python3.11 $(MAKECMDGOALS)")'

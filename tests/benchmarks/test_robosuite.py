@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from action_images.benchmarks import WorldConfig, find_benchmark, missing_modules, tasks_named
 from action_images.benchmarks.robosuite import SCRIPTS
@@ -54,6 +55,57 @@ def test_the_tool_comes_to_rest_where_and_how_it_is_told():
     )
     assert metres <= 3e-3
     assert degrees <= 0.5
+
+
+@needs_robosuite
+@pytest.mark.parametrize("task", ["Lift", "PickPlaceCan", "Door"])
+def test_the_room_moves_and_nothing_else(task: str):
+    from foreign import FIRST, fingerprint
+
+    still, moved = (
+        replace(WORLD, look=look, size=(64, 64)).environment(task) for look in ("still", "moved_room")
+    )
+    one, other = still.reset(FIRST), moved.reset(FIRST)
+    assert one.instruction == other.instruction
+    assert torch.equal(one.cameras.world_from_camera.matrix(), other.cameras.world_from_camera.matrix())
+    still.step(still.told, 1.0)
+    moved.step(moved.told, 1.0)
+    assert np.array_equal(still.data.qpos, moved.data.qpos)
+    fixed = moved.model.geom_bodyid != 0
+    assert np.array_equal(still.data.geom_xpos[fixed], moved.data.geom_xpos[fixed])
+    differs = (one.images.int() - other.images.int()).abs().amax(1) > 8
+    assert 0.1 < differs.float().mean() < 0.9
+    rooms = [moved.data.geom_xpos[moved.model.geom("wall_rear_visual").id].copy()]
+    moved.begin(FIRST + 1)
+    rooms.append(moved.data.geom_xpos[moved.model.geom("wall_rear_visual").id].copy())
+    assert np.linalg.norm(rooms[0] - rooms[1]) > 0.1
+    assert fingerprint(moved, FIRST) == fingerprint(moved.twin(), FIRST) != fingerprint(still, FIRST)
+    still.close()
+    moved.close()
+
+
+@needs_robosuite
+@pytest.mark.parametrize("rig", ["sampled", "fixed", "held_out"])
+def test_all_cameras_stay_inside_the_room(rig: str):
+    environment = replace(WORLD, rig=rig, look="moved_room", num_views=4, size=(32, 32)).environment("Lift")
+    for seed in range(20):
+        environment.begin(seed)
+        eyes = environment.cameras.world_from_camera.translation.numpy()
+        walls = [one for one in range(environment.model.ngeom) if "wall" in environment.model.geom(one).name]
+        inward, middles = (
+            environment.data.geom_xmat[walls].reshape(-1, 3, 3)[..., 2],
+            environment.data.geom_xpos[walls],
+        )
+        centre = environment.data.geom_xpos[environment.model.geom("floor").id]
+        sides = np.sign(((centre - middles) * inward).sum(-1))
+        distances = ((eyes[:, None] - middles) * inward).sum(-1) * sides
+        assert distances.min() > 0.1
+    environment.close()
+
+
+def test_cameras_that_a_moved_wall_could_hide_are_refused():
+    with pytest.raises(ValueError, match=r"'published'.*the look still"):
+        BENCHMARK.make("Lift", rig="published", look="moved_room", num_views=2, size=(32, 32))
 
 
 @needs_robosuite

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from action_images.benchmarks.benchmark import Box, Seeds
 from action_images.control import Guard
+from action_images.errors import ActionImagesError
 from action_images.robot import RepeatableEnvironment
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class RobosuiteBenchmark:
         return PHRASINGS[task]
 
     def seen(self, rig: str, look: str | None) -> Mapping[str, Any]:
-        """All ranges of a rig, or the names of robosuite's own cameras; the look, if it is not the usual one."""
+        """All ranges of a rig, or the names of robosuite's own cameras; a look that is not the usual one."""
         look_seen = {} if look in (None, "still") else {"look": look}
         if rig == "published":
             return {"rig": PUBLISHED, **look_seen}
@@ -114,7 +115,12 @@ class RobosuiteBenchmark:
         num_views: int,
         size: tuple[int, int],
     ) -> RepeatableEnvironment:
-        """A table with one task on it."""
+        """A table with one task on it; raises ActionImagesError if a camera could be behind a moved wall."""
+        if rig == "published" and look == "moved_room":
+            raise ActionImagesError(
+                "robosuite's own cameras (rig 'published') can be behind the walls of the look 'moved_room'; "
+                "take the rig sampled, fixed or held_out, or the look still"
+            )
         from action_images.benchmarks import robosuite_scripts
         from action_images.benchmarks.foreign import MuJoCoViews
         from action_images.benchmarks.robosuite_environment import Robosuite

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 FARTHEST = 0.6
-"""The largest move of the room along each of its axes (m): all cameras of the rigs stay inside its walls."""
+"""The largest move of the room along each of its axes (m): cameras of our rigs stay inside its walls."""
 
 
 class MovableRoom:

@@ -81,7 +81,7 @@ CLAIMS = {
     "in_domain": "trained tasks, cameras and looks as in training, new scenes: the policy learned its tasks",
     "new_viewpoint": "the same scenes from azimuths that no training camera had: "
     "it acts from calibrated viewpoints it has never seen",
-    "new_look": "the same scenes in textures, hues and light that no training scene had: "
+    "new_look": "the same scenes in a look that no training scene had: "
     "it acts by what matters, not by the look",
     "new_look_checkered": "the same scenes on checkered tables, as new_look was before it became a family",
     "new_task": "tasks that no training showed: what it learned carries over",
