@@ -8,7 +8,7 @@ DEMO := .venv/.demo
 INSTALLED := .venv/.installed
 INSTALL := $(BIN)/python -m pip install --quiet --constraint requirements.lock
 
-.PHONY: demo docs lerobot lerobot-0.4 test test-slow combinations attack fresh-installs check bench gpu train-tiny train-metaworld train-libero-object train-robosuite lock clean
+.PHONY: demo docs lerobot lerobot-0.4 test test-slow combinations attack fresh-installs check bench gpu train-tiny train-metaworld train-libero-object train-robosuite train-worlds lock clean
 
 demo: $(DEMO)
 	$(BIN)/action-images demo --out demo
@@ -91,14 +91,17 @@ PLAY ?= 10
 VALIDATION ?= 8
 RECORD := $(BIN)/action-images record --size 128 --views 4 --every 4 --hold 32 --look wide --wording grammar --x264 superfast
 seed = --seed $$(($(SEED) + $(1)))
+define record-tiny
+$(RECORD) --task paper --episodes $(DEMONSTRATIONS) $(call seed,0) --actor disturbed --out $(TINY)/demonstrations
+$(RECORD) --task paper --episodes $(AROUND) $(call seed,10000) --rig around --actor disturbed --out $(TINY)/around
+$(RECORD) --task slide_block_to_target --episodes $(SLIDES) $(call seed,1000) --actor disturbed --out $(TINY)/choices
+$(RECORD) --task stack_blocks --episodes $(STACKS) $(call seed,1000) --actor disturbed --out $(TINY)/choices
+$(RECORD) --task paper --episodes $(SECOND_TRIES) $(call seed,4000) --actor clumsy --out $(TINY)/clumsy
+$(RECORD) --task paper --episodes $(PLAY) $(call seed,0) --actor play --out $(TINY)/play
+$(RECORD) --task paper --episodes $(VALIDATION) --seed 900000 --out $(TINY)/validation
+endef
 train-tiny: $(INSTALLED)
-	$(RECORD) --task paper --episodes $(DEMONSTRATIONS) $(call seed,0) --actor disturbed --out $(TINY)/demonstrations
-	$(RECORD) --task paper --episodes $(AROUND) $(call seed,10000) --rig around --actor disturbed --out $(TINY)/around
-	$(RECORD) --task slide_block_to_target --episodes $(SLIDES) $(call seed,1000) --actor disturbed --out $(TINY)/choices
-	$(RECORD) --task stack_blocks --episodes $(STACKS) $(call seed,1000) --actor disturbed --out $(TINY)/choices
-	$(RECORD) --task paper --episodes $(SECOND_TRIES) $(call seed,4000) --actor clumsy --out $(TINY)/clumsy
-	$(RECORD) --task paper --episodes $(PLAY) $(call seed,0) --actor play --out $(TINY)/play
-	$(RECORD) --task paper --episodes $(VALIDATION) --seed 900000 --out $(TINY)/validation
+	$(record-tiny)
 	cd $(TINY) && "$(CURDIR)/$(BIN)/action-images" train tiny --out tiny --minutes $(MINUTES) --dtype auto \
 	  $(if $(FROM),--pretrained "$(abspath $(FROM))") $(OPTIONS)
 
@@ -117,14 +120,18 @@ ROBOSUITE_DISTURBED ?= 120
 ROBOSUITE_TASKS ?= Lift PickPlaceCan
 ROBOSUITE_LOOK ?= moved_room
 WORLD_VALIDATION ?= 10
-world = cd out && ../.venv-$(firstword $(subst /, ,$(1)))/bin/action-images
+world = cd $(TINY) && "$(CURDIR)/.venv-$(firstword $(subst /, ,$(1)))/bin/action-images"
 world-record = $(world) record --env $(1) --views 4 --x264 superfast
-# $(call train-world,WORLD/TASKS [OPTIONS],NAME,EPISODES,DISTURBED,MINUTES)
-define train-world
-mkdir -p out
+# $(call record-world,WORLD/TASKS [OPTIONS],NAME,EPISODES,DISTURBED)
+define record-world
+mkdir -p $(TINY)
 $(world-record) --episodes $(3) --out $(2)
 $(world-record) --episodes $(4) --seed 10000 --actor disturbed --out $(2)-disturbed
 $(world-record) --episodes $(WORLD_VALIDATION) --seed 900000 --out $(2)-validation
+endef
+# $(call train-world,WORLD/TASKS [OPTIONS],NAME,EPISODES,DISTURBED,MINUTES)
+define train-world
+$(record-world)
 $(world) train tiny-$(2) --out tiny-$(2)$(if $(FROM),-from-$(notdir $(FROM))) --minutes $(5) --dtype auto \
   $(if $(FROM),--pretrained "$(abspath $(FROM))") $(OPTIONS)
 endef
@@ -134,6 +141,16 @@ train-libero-object: env-libero
 	$(call train-world,libero/object,libero-object,$(LIBERO_EPISODES),$(LIBERO_DISTURBED),$(LIBERO_MINUTES))
 train-robosuite: env-robosuite
 	$(call train-world,robosuite --task $(ROBOSUITE_TASKS) --look $(ROBOSUITE_LOOK),robosuite,$(ROBOSUITE_EPISODES),$(ROBOSUITE_DISTURBED),$(ROBOSUITE_MINUTES))
+
+# One model of three worlds: the embedded one, MT10 and robosuite's five tasks, a third of the samples each. A folder of its
+# own and fewer episodes of each: make train-worlds TINY=out/worlds DEMONSTRATIONS=20 AROUND=12 METAWORLD_EPISODES=30 ...
+WORLDS_MINUTES ?= 100
+train-worlds: $(INSTALLED) env-metaworld env-robosuite
+	$(record-tiny)
+	$(call record-world,metaworld/mt10,metaworld,$(METAWORLD_EPISODES),$(METAWORLD_DISTURBED))
+	$(call record-world,robosuite,robosuite,$(ROBOSUITE_EPISODES),$(ROBOSUITE_DISTURBED))
+	cd $(TINY) && "$(CURDIR)/$(BIN)/action-images" train tiny-worlds --out tiny-worlds --minutes $(WORLDS_MINUTES) --dtype auto \
+	  $(if $(FROM),--pretrained "$(abspath $(FROM))") $(OPTIONS)
 
 $(DEMO): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] == (3, 11) else "the lock file is for Python 3.11; run: make PYTHON=python3.11 $(MAKECMDGOALS)")'

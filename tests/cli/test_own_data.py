@@ -94,6 +94,13 @@ def test_own_data_is_judged_on_the_poses_that_it_learns(dataset: Path):
     assert (recipe.sources[0].drawn, recipe.validation[0].drawn) == ("told", "told")
 
 
+def test_own_data_is_mirrored_as_the_source_that_it_is_drawn_like(dataset: Path):
+    lopsided = replace(TINY, sources=(replace(TINY.sources[0], mirror=0.0), *TINY.sources[1:]))
+    recipe, said = with_data(lopsided, [dataset])
+    assert recipe.sources[0].mirror == 0
+    assert not any("mirror" in one for one in said)
+
+
 def test_train_on_own_data_says_what_it_chose(dataset: Path, tmp_path: Path, capsys):
     words = ["debug", "--data", str(dataset), "--out", str(tmp_path / "run")]
     run = parsed(train.main, words, "train").by_name(train.main)["run"]

@@ -127,7 +127,7 @@ def test_held_out_windows_are_told_what_their_own_mode_and_source_say(recipe, de
     """Text is dropped by the judged mode; each mode is judged on the sources that have it, never mirrored."""
     modes = dict.fromkeys(("policy", "label"), 1.0)
     labelled = SourceRecipe(held_out, modes=modes, drop_text=0.0, drop_text_of={"label": 1.0})
-    planned = SourceRecipe(demonstrations, modes={"policy": 1.0}, drop_text=0.0)
+    planned = SourceRecipe(demonstrations, modes={"policy": 1.0}, drop_text=0.0, mirror=1.0)
     validation = Validation.of(
         replace(recipe, validation=(labelled, planned), validation_windows=12, mirror=1.0), clips_of(recipe)
     )

@@ -49,6 +49,34 @@ def test_a_run_says_when_the_commands_of_a_set_are_the_poses_reached(recipe):
     assert "move/0000 are exactly those reached, so drawn: told changes nothing" in said[0]
 
 
+def test_a_source_mirrors_by_its_own_probability_before_the_runs(recipe, held_out):
+    asymmetric = replace(recipe.sources[0], path=held_out, mirror=0.0)
+    both = replace(recipe, sources=(*recipe.sources, asymmetric), mirror=1.0)
+    mixture = open_mixture(both.sources, both, clips_of(both), 0)
+    mirrored = {(draw.source, draw.mirror) for draw in map(mixture.__getitem__, range(40))}
+    assert mirrored == {("demonstrations", True), ("validation", False)}
+
+
+def test_plans_of_models_that_learnt_a_world_without_mirror_image_are_not_averaged_over_it(recipe):
+    alone = replace(recipe, preset="tiny", mirror=0.5)
+    beside = replace(alone, sources=(*recipe.sources, replace(recipe.sources[0], mirror=0.0)))
+    plain = clips_of(replace(alone, mirror=0.0)).sampling
+    assert clips_of(beside).sampling == plain != clips_of(alone).sampling
+
+
+def test_one_model_of_several_worlds_gives_each_an_equal_share_and_its_own_mirroring():
+    worlds = [RECIPES[name] for name in ("tiny", "tiny-metaworld", "tiny-robosuite")]
+    together, place = RECIPES["tiny-worlds"], 0
+    for world in worlds:
+        sources = together.sources[place : place + len(world.sources)]
+        place += len(world.sources)
+        assert [replace(one, mirror=None) for one in sources] == list(world.sources)
+        assert {together.mirror_of(one) for one in sources} == {world.mirror}
+        assert sum(one.ratio for one in sources) == pytest.approx(1)
+    assert place == len(together.sources)
+    assert {one.path for one in together.validation} == {one.path for w in worlds for one in w.validation}
+
+
 def test_fields_of_another_version_are_named():
     values = DEBUG.as_json()
     with pytest.raises(ValueError, match="does not know: momentum"):
@@ -131,6 +159,7 @@ def test_values_that_make_no_sense_are_refused(change, said):
         ({"step": 0}, "step must be at least 1"),
         ({"held_out": 1.5}, "held_out must be"),
         ({"at_most": 0}, "at_most must be at least 1"),
+        ({"mirror": 1.1}, "mirror must be"),
         ({"views": ("left", "left")}, "views name 'left' twice"),
     ],
 )
@@ -165,14 +194,14 @@ def test_make_train_tiny_records_all_that_the_recipe_reads():
     assert recorded == {source.path.name for source in (*tiny.sources, *tiny.validation)}
 
 
-@pytest.mark.parametrize("name", ["metaworld", "libero-object"])
+@pytest.mark.parametrize("name", ["metaworld", "libero-object", "robosuite", "worlds"])
 def test_training_on_another_world_records_all_that_its_recipe_reads(name: str):
     ask = ["make", "--dry-run", f"train-{name}"]
     told = subprocess.run(ask, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     recipe = RECIPES[f"tiny-{name}"]
-    recorded = re.findall(r"action-images record .* --out (\S+)", told)
-    assert recorded == [source.path.name for source in (*recipe.sources, *recipe.validation)]
-    assert f"action-images train tiny-{name} " in told
+    recorded = {Path(out).name for out in re.findall(r"action-images\"? record .* --out (\S+)", told)}
+    assert recorded == {source.path.name for source in (*recipe.sources, *recipe.validation)}
+    assert f'action-images" train tiny-{name} ' in told
 
 
 def test_tiny_reads_every_sentence_of_the_tasks_that_it_is_trained_on():

@@ -20,7 +20,7 @@ HELD_OUT = (0.1, 0.2, 0.3, 0.4, 0.5)
 """Candidates for the held-out share: the first one with an episode on either side is used."""
 
 
-TAKEN = frozenset({"modes", "drop_text", "drop_text_of", "drawn"})
+TAKEN = frozenset({"modes", "drop_text", "drop_text_of", "drawn", "mirror"})
 """Fields of a recipe's source that its sources on own data take over; `with_data` decides the others."""
 
 
@@ -64,9 +64,10 @@ def with_data(
     said.append(f"learns the modes {_shares(like.modes)}" + _only_video(like))
     if judged:
         said.append(f"is judged in the modes {_shares(judge.modes)}")
-    if recipe.mirror > 0:
+    mirror = recipe.mirror_of(like)
+    if mirror > 0:
         said.append(
-            f"mirrored scenes are learnt from too ({recipe.mirror:g} of them); give --mirror 0 where the arm "
+            f"mirrored scenes are learnt from too ({mirror:g} of them); give --mirror 0 where the arm "
             "and its tasks have no mirror image"
         )
     return replace(recipe, sources=tuple(learnt), validation=tuple(judged)), said

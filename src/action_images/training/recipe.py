@@ -34,6 +34,7 @@ SOURCE_RANGES = {
     "step": AT_LEAST_1,
     "held_out": FROM_0_TO_1,
     "at_most": AT_LEAST_1,
+    "mirror": FROM_0_TO_1,
 }
 """Field of a source -> its range."""
 RANGES = {
@@ -86,6 +87,9 @@ class SourceRecipe:
     drawn: DrawnPath = "reached"
     """The poses in action images: reached, the tool's own; told, those commanded. The two differ while the
     arm pushes."""
+    mirror: float | None = None
+    """Probability that a sample is mirrored; None takes the run's. A world whose tasks have no mirror image
+    needs 0 beside others that have one."""
 
     def __post_init__(self) -> None:
         check_ranges(self, SOURCE_RANGES, f"{self.path}: ")
@@ -184,7 +188,8 @@ class Recipe:
     """Probability that the network gets zeros for a sample's camera maps; its action images are still
     drawn."""
     mirror: float = 0.0
-    """Probability that a sample is mirrored; docs/training.md says when that is right."""
+    """Probability that a sample is mirrored, for sources without their own; docs/training.md says when that
+    is right."""
     trainable: Trainable = "full"
     """The weights that are trained: all, or low-rank adapters of pretrained models (lora)."""
     lora: LoraRecipe = LoraRecipe()
@@ -241,6 +246,10 @@ class Recipe:
             raise ActionImagesError(
                 "weights that learn are float32: leave transformer_dtype and lower mixed_precision instead"
             )
+
+    def mirror_of(self, source: SourceRecipe) -> float:
+        """Probability that a sample of this source is mirrored."""
+        return self.mirror if source.mirror is None else source.mirror
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as in a checkpoint."""

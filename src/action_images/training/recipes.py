@@ -102,6 +102,18 @@ TINY_METAWORLD = _tiny_of("metaworld")
 TINY_LIBERO_OBJECT = _tiny_of("libero-object", drawn="told")
 TINY_ROBOSUITE = _tiny_of("robosuite", drawn="told")
 
+
+def _together(first: Recipe, *others: Recipe) -> Recipe:
+    """One model of several worlds: equal shares of the samples, and each is mirrored as it is alone."""
+    sources, validation = list(first.sources), list(first.validation)
+    for world in others:
+        sources += [replace(one, mirror=world.mirror) for one in world.sources]
+        validation += world.validation
+    return replace(first, sources=tuple(sources), validation=tuple(validation))
+
+
+TINY_WORLDS = _together(TINY, TINY_METAWORLD, TINY_ROBOSUITE)
+
 PLANNED = {"policy": 1.0}
 DEBUG_VECTOR = replace(DEBUG, learns="vectors")
 
@@ -194,6 +206,7 @@ RECIPES = {
     "tiny-metaworld": TINY_METAWORLD,
     "tiny-libero-object": TINY_LIBERO_OBJECT,
     "tiny-robosuite": TINY_ROBOSUITE,
+    "tiny-worlds": TINY_WORLDS,
     "base": BASE,
     "wan2.2-5b": WAN,
     "wan2.2-5b-release": replace(WAN, sources=RELEASED_SOURCES),
@@ -207,7 +220,8 @@ RECIPES = {
     "tiny-robosuite-vector": _vector_of(TINY_ROBOSUITE, cost=1.294),
 }
 """`debug` takes less than a minute on a laptop, `tiny` two hours on two cores, and `tiny-metaworld`,
-`tiny-libero-object` and `tiny-robosuite` the same on other worlds (docs/benchmarks.md). The others are the
+`tiny-libero-object` and `tiny-robosuite` the same on other worlds, `tiny-worlds` on three at once
+(docs/benchmarks.md). The others are the
 paper's settings, the public release's mixture of modes, and low-rank adaptation, which have been run on tiny
 networks only.
 `-vector` are the baselines of docs/evaluation.md."""

@@ -52,8 +52,9 @@ def clips_of(recipe: Recipe) -> Clips:
     preset = preset_named(recipe.preset)
     first = recipe.sources[0]
     fps = Dataset(first.path).fps / first.stride
-    # Models trained without mirrored scenes skip mirrored augmentation.
-    sampling = preset.sampling if recipe.mirror else name_without_augmentation(preset.sampling)
+    # Models skip mirrored augmentation if they were trained on any world without mirrored scenes.
+    mirrors = all(map(recipe.mirror_of, recipe.sources))
+    sampling = preset.sampling if mirrors else name_without_augmentation(preset.sampling)
     axis_length = preset.axis_length if recipe.axis_length is None else recipe.axis_length
     return Clips(
         recipe.size or preset.size, recipe.num_frames or preset.num_frames, fps, sampling, axis_length
@@ -79,7 +80,7 @@ def open_mixture(
                 f"{clips.fps:g}; choose another stride"
             )
         drop_text = {name: one.drop_text_of.get(name, one.drop_text) for name in one.modes}
-        decisions = Decisions(one.modes, drop_text, mirror=recipe.mirror, first_frame_modes=FIRST_FRAME_MODES)
+        decisions = Decisions(one.modes, drop_text, recipe.mirror_of(one), FIRST_FRAME_MODES)
         cutting = Cutting(clips.num_frames, one.stride, one.step)
         views = one.views or None
         used = _ids_of(one, dataset)
@@ -220,12 +221,11 @@ def _autoencoder_for(recipe: Recipe) -> SavedAutoencoder:
 
 
 def words_told(recipe: Recipe, mixture: Mixture) -> set[str]:
-    """All words in the instructions of the recipe's sources, including mirrored ones if it mirrors."""
+    """All words in the instructions of the recipe's sources, including mirrored ones of those mirrored."""
     told: set[str] = set()
     for one, source in zip(recipe.sources, mixture.sources, strict=True):
-        told |= {source.dataset.instruction(number) or "" for number in episodes_of(one, source)} - {""}
-    if recipe.mirror > 0:
-        told |= set(map(mirrored_words, told))
+        those = {source.dataset.instruction(number) or "" for number in episodes_of(one, source)} - {""}
+        told |= those | set(map(mirrored_words, those)) if recipe.mirror_of(one) > 0 else those
     return set(chain.from_iterable(map(words_of, told)))
 
 
@@ -258,7 +258,7 @@ def read_models(
 def check_lengths(text: TextEncoder, recipe: Recipe, mixture: Mixture) -> None:
     """Raise ActionImagesError, naming source and episode, for an instruction that is too long for the models.
 
-    All instructions that training or validation may draw are checked, also mirrored if the recipe mirrors.
+    All instructions that training or validation may draw are checked, also mirrored if the source is.
     """
     if not isinstance(text, LimitedText):
         return
@@ -267,9 +267,10 @@ def check_lengths(text: TextEncoder, recipe: Recipe, mixture: Mixture) -> None:
         sources += open_mixture(recipe.validation, recipe, clips_of(recipe), recipe.seed).sources
     fitting = {""}
     for source in filter(_tells, sources):
+        mirrors = source.decisions is not None and source.decisions.mirror > 0
         for place in source.used:
             told = source.dataset.instruction(place) or ""
-            for instruction in (told, mirrored_words(told)) if recipe.mirror > 0 else (told,):
+            for instruction in (told, mirrored_words(told)) if mirrors else (told,):
                 if instruction in fitting:
                     continue
                 try:

@@ -66,9 +66,8 @@ class Validation:
     @classmethod
     def of(cls, recipe: Recipe, clips: Clips, objective: Objective = ACTION_IMAGES) -> "Validation":
         """The recipe's validation sources, for each mode that they give a weight."""
-        plain = replace(recipe, mirror=0.0)
         mixtures = {
-            mode: open_mixture(_sources_with(mode, recipe), plain, clips, SEED)
+            mode: open_mixture(_sources_with(mode, recipe), recipe, clips, SEED)
             for mode in _modes_of(recipe.validation)
         }
         return cls(mixtures, recipe, clips.size, objective)
@@ -219,6 +218,6 @@ def _modes_of(sources: Sequence[SourceRecipe]) -> tuple[str, ...]:
 
 
 def _sources_with(mode: str, recipe: Recipe) -> list[SourceRecipe]:
-    """The validation sources that have a mode, each reduced to that mode."""
+    """The validation sources that have a mode, each reduced to that mode and never mirrored."""
     having = [one for one in recipe.validation if one.modes.get(mode, 0) > 0]
-    return [replace(one, modes={mode: 1.0}) for one in having]
+    return [replace(one, modes={mode: 1.0}, mirror=0.0) for one in having]
