@@ -8,7 +8,7 @@ DEMO := .venv/.demo
 INSTALLED := .venv/.installed
 INSTALL := $(BIN)/python -m pip install --quiet --constraint requirements.lock
 
-.PHONY: demo docs lerobot lerobot-0.4 test test-slow combinations attack fresh-installs check bench gpu train-tiny train-metaworld train-libero-object train-robosuite train-worlds lock clean
+.PHONY: demo docs lerobot lerobot-0.4 test test-slow combinations attack fresh-installs check bench gpu train-tiny train-metaworld train-libero-object train-robosuite train-maniskill train-worlds lock clean
 
 demo: $(DEMO)
 	$(BIN)/action-images demo --out demo
@@ -119,6 +119,10 @@ ROBOSUITE_EPISODES ?= 80
 ROBOSUITE_DISTURBED ?= 120
 ROBOSUITE_TASKS ?= Lift PickPlaceCan
 ROBOSUITE_LOOK ?= moved_room
+MANISKILL_MINUTES ?= 45
+MANISKILL_EPISODES ?= 40
+MANISKILL_DISTURBED ?= 60
+MANISKILL_TASKS ?= $(addsuffix -v1,PickCube PullCube StackCube PlaceSphere PushCube PullCubeTool PokeCube)
 WORLD_VALIDATION ?= 10
 world = cd $(TINY) && "$(CURDIR)/.venv-$(firstword $(subst /, ,$(1)))/bin/action-images"
 world-record = $(world) record --env $(1) --views 4 --x264 superfast
@@ -141,6 +145,8 @@ train-libero-object: env-libero
 	$(call train-world,libero/object,libero-object,$(LIBERO_EPISODES),$(LIBERO_DISTURBED),$(LIBERO_MINUTES))
 train-robosuite: env-robosuite
 	$(call train-world,robosuite --task $(ROBOSUITE_TASKS) --look $(ROBOSUITE_LOOK),robosuite,$(ROBOSUITE_EPISODES),$(ROBOSUITE_DISTURBED),$(ROBOSUITE_MINUTES))
+train-maniskill: env-maniskill
+	$(call train-world,maniskill --task $(MANISKILL_TASKS),maniskill,$(MANISKILL_EPISODES),$(MANISKILL_DISTURBED),$(MANISKILL_MINUTES))
 
 # One model of three worlds: the embedded one, MT10 and robosuite's five tasks, a third of the samples each. A folder of its
 # own and fewer episodes of each: make train-worlds TINY=out/worlds DEMONSTRATIONS=20 AROUND=12 METAWORLD_EPISODES=30 ...

@@ -194,7 +194,7 @@ def test_make_train_tiny_records_all_that_the_recipe_reads():
     assert recorded == {source.path.name for source in (*tiny.sources, *tiny.validation)}
 
 
-@pytest.mark.parametrize("name", ["metaworld", "libero-object", "robosuite", "worlds"])
+@pytest.mark.parametrize("name", ["metaworld", "libero-object", "robosuite", "maniskill", "worlds"])
 def test_training_on_another_world_records_all_that_its_recipe_reads(name: str):
     ask = ["make", "--dry-run", f"train-{name}"]
     told = subprocess.run(ask, cwd=ROOT, capture_output=True, text=True, check=True).stdout

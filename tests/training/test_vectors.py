@@ -145,10 +145,11 @@ def test_recipes_of_earlier_versions_learn_action_images():
         "tiny-metaworld-vector",
         "tiny-libero-object-vector",
         "tiny-robosuite-vector",
+        "tiny-maniskill-vector",
     ]
 
 
-@pytest.mark.parametrize("name", ["metaworld", "libero-object", "robosuite"])
+@pytest.mark.parametrize("name", ["metaworld", "libero-object", "robosuite", "maniskill"])
 def test_the_baseline_of_another_world_learns_from_all_that_the_method_plans_from(name):
     method, baseline = RECIPES[f"tiny-{name}"], RECIPES[f"tiny-{name}-vector"]
     paths, drawn, ratios = (
@@ -161,7 +162,9 @@ def test_the_baseline_of_another_world_learns_from_all_that_the_method_plans_fro
     assert all(source.modes == {"policy": 1.0} for source in baseline.sources + baseline.validation)
 
 
-@pytest.mark.parametrize("name", ["tiny", "tiny-metaworld", "tiny-libero-object", "tiny-robosuite"])
+@pytest.mark.parametrize(
+    "name", ["tiny", "tiny-metaworld", "tiny-libero-object", "tiny-robosuite", "tiny-maniskill"]
+)
 def test_the_baseline_has_the_methods_network_tokens_and_compute(name):
     method, baseline = RECIPES[name], RECIPES[f"{name}-vector"]
     preset = preset_named(method.preset)

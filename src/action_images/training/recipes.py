@@ -101,6 +101,7 @@ TINY_METAWORLD = _tiny_of("metaworld")
 # What LIBERO's soft arm was told: where it leans on something, that is more than it reached.
 TINY_LIBERO_OBJECT = _tiny_of("libero-object", drawn="told")
 TINY_ROBOSUITE = _tiny_of("robosuite", drawn="told")
+TINY_MANISKILL = _tiny_of("maniskill", drawn="told")
 
 
 def _together(first: Recipe, *others: Recipe) -> Recipe:
@@ -206,6 +207,7 @@ RECIPES = {
     "tiny-metaworld": TINY_METAWORLD,
     "tiny-libero-object": TINY_LIBERO_OBJECT,
     "tiny-robosuite": TINY_ROBOSUITE,
+    "tiny-maniskill": TINY_MANISKILL,
     "tiny-worlds": TINY_WORLDS,
     "base": BASE,
     "wan2.2-5b": WAN,
@@ -218,10 +220,10 @@ RECIPES = {
     "tiny-metaworld-vector": _vector_of(TINY_METAWORLD, cost=1.294),
     "tiny-libero-object-vector": _vector_of(TINY_LIBERO_OBJECT, cost=1.294),
     "tiny-robosuite-vector": _vector_of(TINY_ROBOSUITE, cost=1.294),
+    "tiny-maniskill-vector": _vector_of(TINY_MANISKILL, cost=1.294),
 }
 """`debug` takes less than a minute on a laptop, `tiny` two hours on two cores, and `tiny-metaworld`,
-`tiny-libero-object` and `tiny-robosuite` the same on other worlds, `tiny-worlds` on three at once
-(docs/benchmarks.md). The others are the
-paper's settings, the public release's mixture of modes, and low-rank adaptation, which have been run on tiny
-networks only.
+`tiny-libero-object`, `tiny-robosuite` and `tiny-maniskill` the same on other worlds, `tiny-worlds` on three at
+once (docs/benchmarks.md). The others are the paper's settings, the public release's mixture of modes, and
+low-rank adaptation, which have been run on tiny networks only.
 `-vector` are the baselines of docs/evaluation.md."""
