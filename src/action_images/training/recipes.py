@@ -223,7 +223,7 @@ RECIPES = {
     "tiny-maniskill-vector": _vector_of(TINY_MANISKILL, cost=1.294),
 }
 """`debug` takes less than a minute on a laptop, `tiny` two hours on two cores, and `tiny-metaworld`,
-`tiny-libero-object`, `tiny-robosuite` and `tiny-maniskill` the same on other worlds, `tiny-worlds` on three at
-once (docs/benchmarks.md). The others are the paper's settings, the public release's mixture of modes, and
+`tiny-libero-object`, `tiny-robosuite` and `tiny-maniskill` the same on other worlds, `tiny-worlds` on three
+at once (docs/benchmarks.md). The others are the paper's settings, the public release's mixture of modes, and
 low-rank adaptation, which have been run on tiny networks only.
 `-vector` are the baselines of docs/evaluation.md."""
