@@ -6,13 +6,16 @@ action-images calibrate fixed shots/left shots/right --poses poses.csv --out cal
 
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from action_images.cli.calibrating.from_motion import FromMotion, run
 from action_images.errors import ActionImagesError
+
+if TYPE_CHECKING:
+    from action_images.calibration.from_motion.judge import Finding
+    from action_images.calibration.from_motion.search import SetResult
+    from action_images.episodes.readers import Reader
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,51 @@ class Straighten:
     """H.264 quality, 0 (best) to 51."""
 
 
+NOTHING_USABLE = 1
+"""The exit code if no camera is usable."""
+
+
+@dataclass(frozen=True)
+class FromMotion:
+    """Locate still cameras from ordinary episodes with tool poses: image features that move with the tool
+    show where the cameras are."""
+
+    dataset: tyro.conf.Positional[Path]
+    """A data set of ours or of another format that `import` reads; a LeRobot set needs the tool in
+    calibration.json."""
+    out: Path = Path("calibration")
+    """Folder for cameras.json, report.json, from_motion.html and the tracks, from which a stopped run
+    resumes."""
+    views: tuple[str, ...] = ()
+    """Views to calibrate; all if not given. They must stand still."""
+    focal: float | None = None
+    """Focal length in px of the videos, if known; estimated if not given."""
+    aspect: float | None = None
+    """fx / fy of pictures that were squeezed, such as 0.75 for 640 x 480 px made 256 x 256; --focal is then
+    the geometric mean of both."""
+    rough: Path | None = None
+    """Cameras file of approximate cameras to start from."""
+    keep_focal: bool = False
+    """Keep the focal lengths of --rough."""
+    clicks: Path | None = None
+    """Csv file of clicks on the tool's origin: episode,frame,view,x,y."""
+    same_lens: bool = False
+    """All views have one focal length."""
+    radial: bool = False
+    """Estimate radial distortion (k1)."""
+    episodes: int = 40
+    """The most episodes to use, spread over the set."""
+    as_declared: bool = False
+    """Do not try other conventions, delays or mirrored pictures."""
+    apply: bool = False
+    """Write the results into the set's calibration.json: cameras, delays, mirrored videos, and the notation
+    of rotations."""
+    workers: int = 2
+    """Processes that decode and fit; 0 does both in this one."""
+    fps: float | None = None
+    """Frames per second of an rlds set whose rate is not known."""
+
+
 def main(
     what: Annotated[
         Annotated[Fixed, tyro.conf.subcommand("fixed")]
@@ -119,7 +167,7 @@ def main(
     """Calibrate cameras from pictures of a printed board and the robot's poses, or from episodes alone;
     docs/calibration.md shows how in ten minutes."""
     if isinstance(what, FromMotion):
-        return run(what)
+        return _from_motion(what)
     if isinstance(what, Print):
         from action_images.calibration.sheet import save_sheet
 
@@ -144,6 +192,7 @@ def _calibrate(what: Shooting) -> None:
     from action_images.files.atomic import write_text
     from action_images.files.lock import alone_in
     from action_images.reports.calibration_picture import save_calibration_picture
+    from action_images.reports.calibration_said import say_calibrated
     from action_images.terminal.console import PlainConsole
 
     if not what.folders:
@@ -181,60 +230,7 @@ def _calibrate(what: Shooting) -> None:
             f"{what.intrinsics} has no {estimated}: estimated from the pictures",
             soft_wrap=True,
         )
-    _say(result, what)
-
-
-def _say(result, what: Shooting) -> None:
-    import math
-    from statistics import median
-
-    from rich.table import Table
-
-    from action_images.terminal.console import PlainConsole
-
-    console = PlainConsole()
-    table = Table("camera", "n", "corners px", "miss px", "miss mm", "± mm", "± deg", "focal px")
-    for i, name in enumerate(result.names):
-        mine = result.of(name)
-        middle = [
-            f"{median(values):.2f}"
-            for values in zip(*((r.corner_px, r.miss_px, r.miss * 1e3) for r in mine), strict=True)
-        ]
-        stds = (
-            f"{result.refined.position_std[i] * 1e3:.1f}",
-            f"{math.degrees(result.refined.rotation_std[i]):.2f}",
-        )
-        table.add_row(name, str(len(mine)), *middle, *stds, f"{result.refined.unknowns.lens.focal[i, 0]:.1f}")
-    console.print(table)
-    console.print(
-        "Medians over n pictures. corners: the robot's poses corrected; miss: as reported. ±: of position "
-        "and turn, predicted.",
-        soft_wrap=True,
-    )
-    for path in result.shots.blind:
-        console.print(f"board not found: {path}", soft_wrap=True)
-    rule = "more than 4 times the median and 2 px"
-    for residual in result.dropped:
-        console.print(
-            f"left out ({rule}): {residual.sighting.picture}: {residual.miss_px:.1f} px",
-            soft_wrap=True,
-        )
-    for residual in result.outliers:
-        found = f"{residual.sighting.picture}: {residual.miss_px:.1f} px"
-        text = f"outlier ({rule}), kept: {found}; look at it, then --drop-outliers"
-        console.print(text, soft_wrap=True)
-    if what.straighten:
-        for i, name in enumerate(result.names):
-            k1, k2 = result.refined.unknowns.lens.radial[i].tolist()
-            options = f"--cameras {quote(f'{what.out}/cameras.json')} --radial {k1:.6f} {k2:.6f} --out OUT"
-            command = f"action-images calibrate straighten {quote(f'{name}.mp4')} {options}"
-            console.print(
-                f"{name}: its videos must be straightened: {command}",
-                soft_wrap=True,
-            )
-    console.print(
-        f"{what.out}/cameras.json, report.json and a picture for each camera: look at them", soft_wrap=True
-    )
+    say_calibrated(PlainConsole(), result, what.out, straighten=what.straighten)
 
 
 def _carry(what: Carry) -> None:
@@ -300,3 +296,90 @@ def _straighten(what: Straighten) -> None:
     times = None if is_steady(frames) else frames.times.tolist()
     write_video(what.out, straight_frames, frames.fps, what.crf, pixel_format, times=times)
     PlainConsole().print(f"{what.out}: {len(frames)} frames", soft_wrap=True)
+
+
+def _from_motion(what: FromMotion) -> int:
+    """Calibrate, write the results and print them; the exit code is 1 if no camera is usable."""
+    from action_images.calibration.from_motion.apply import check_applicable, declared_frames
+    from action_images.calibration.from_motion.gather import Followable, gather
+    from action_images.calibration.from_motion.given import Given, asked_of, check_given
+    from action_images.calibration.from_motion.judge import judge
+    from action_images.calibration.from_motion.report import SOURCE
+    from action_images.calibration.from_motion.search import calibrate_from_motion
+    from action_images.calibration.own_folder import check_own
+    from action_images.episodes.readers import open_foreign
+    from action_images.files.lock import alone_in
+    from action_images.reports.calibration_said import say_found
+    from action_images.terminal.console import PlainConsole
+    from action_images.terminal.progress import counting
+
+    _check(what)
+    check_own(what.out, SOURCE)
+    if what.apply:
+        check_applicable(what.dataset, what.views)
+    source = Followable(what.dataset, what.views, what.fps)
+    reader = open_foreign(what.dataset, "auto", source.wanted)[1]
+    names = ("dataset", "views", "fps", "focal", "aspect", "rough", "keep_focal", "clicks", "radial")
+    given = Given(**{name: getattr(what, name) for name in names})
+    asked, also = asked_of(given, reader)
+    with alone_in(what.out):
+        with counting("following features") as tell:
+            gathered = gather(
+                source, what.out, num_workers=what.workers, also=also, most=what.episodes, seen=tell
+            )
+        check_given(given, gathered.episodes[0], asked[""].clicks)
+        asked = {name: asked.get(name, asked[""]) for name in gathered.episodes[0].sizes}
+        frames = declared_frames(what.dataset)
+        options = {"frames": frames, "search": not what.as_declared, "num_workers": what.workers}
+        with counting("fitting cameras") as tell:
+            result = calibrate_from_motion(gathered, asked, same_lens=what.same_lens, tell=tell, **options)
+        findings = judge(result)
+        written = _write(what, result, findings, reader)
+    say_found(PlainConsole(), what.dataset, what.out, result, findings, written=written)
+    return 0 if written else NOTHING_USABLE
+
+
+def _check(what: FromMotion) -> None:
+    if what.episodes < 3:
+        raise ActionImagesError(f"--episodes is {what.episodes}; points must be seen in three at least")
+    if what.focal is not None and what.focal <= 0:
+        raise ActionImagesError(f"--focal is {what.focal:g}; give px of the videos, such as 610")
+    if what.focal is not None and what.rough is not None:
+        raise ActionImagesError("--focal and --rough both give a focal length; give one of them")
+    if what.aspect is not None and not 0.2 < what.aspect < 5:
+        raise ActionImagesError(f"--aspect is {what.aspect:g}; give fx / fy, such as 0.75")
+    if what.aspect is not None and what.rough is not None:
+        raise ActionImagesError("--aspect and --rough both give fx / fy; give one of them")
+    if what.keep_focal and what.rough is None:
+        raise ActionImagesError("--keep-focal needs --rough, whose focal lengths are kept")
+    if what.same_lens and (what.focal is not None or what.keep_focal):
+        raise ActionImagesError("--same-lens estimates a focal length; leave --focal and --keep-focal out")
+
+
+def _write(what: FromMotion, result: "SetResult", findings: "list[Finding]", reader: "Reader") -> bool:
+    """Write report, page and cameras; returns whether there are any cameras."""
+    from action_images.calibration.from_motion.apply import apply, redeclared
+    from action_images.calibration.from_motion.judge import CONVENTION, MIRRORED
+    from action_images.calibration.from_motion.report import SOURCE, report, usable_cameras
+    from action_images.calibration.own_folder import check_own
+    from action_images.episodes.cameras_file import save_cameras
+    from action_images.files.atomic import write_json
+    from action_images.reports.from_motion_page import write_from_motion_page
+
+    is_declarable = what.apply and redeclared(what.dataset, result.convention) is not None
+    declared = {CONVENTION} if is_declarable else set()
+    cameras = usable_cameras(result, findings, declared=declared)
+    # Cameras of mirrored videos are valid only if calibration.json declares the videos mirrored.
+    applied = usable_cameras(result, findings, declared=declared | {MIRRORED}) if what.apply else {}
+    path = check_own(what.out, SOURCE)
+    write_json(what.out / "report.json", report(result, findings), indent=1)
+    title = f"{what.dataset.resolve().name}: cameras from motion"
+    write_from_motion_page(what.out / "from_motion.html", title, result, findings, reader)
+    if applied:
+        apply(what.dataset, result, applied)
+    if cameras:
+        save_cameras(path, cameras, source=SOURCE)
+    elif path.is_file():
+        path.unlink()
+        print(f"{path}: is removed; it was of an earlier run, which this one contradicts")
+    return bool(cameras or applied)
