@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,13 @@ def point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     yield find_benchmark("point")
     registry._registered.cache_clear()
     sys.modules.pop("point_world", None)
+
+
+@pytest.mark.parametrize("name", benchmark_names())
+def test_a_world_describes_itself_with_as_many_tasks_as_it_has(name: str):
+    benchmark = find_benchmark(name)
+    for said in re.findall(r"(\d+) tasks", benchmark.description):
+        assert int(said) == len(benchmark.tasks())
 
 
 def test_the_embedded_benchmark_names_ten_tasks_for_training_and_two_that_are_kept_out():

@@ -21,7 +21,7 @@ class TabletopBenchmark:
 
     name: str = "tabletop"
     version: str = "1"
-    description: str = "the embedded world: 12 tasks on a table, with experts, words and looks to draw from"
+    description: str = "the embedded world, tasks on a table: ten for training, two held out, others by name"
     requires: tuple[str, ...] = ("mujoco", "gymnasium")
     install: str = "pip install 'action-images[sim]'"
     tried: Mapping[str, str] = field(default_factory=dict)
@@ -91,6 +91,7 @@ TABLETOP = TabletopBenchmark()
 PAPER = replace(
     TABLETOP,
     name="paper",
+    description="the embedded world, counterparts of the paper's tasks: 17 for training, six held out",
     trained=tuple(
         sorted(
             {
