@@ -61,11 +61,11 @@ def point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     sys.modules.pop("point_world", None)
 
 
-@pytest.mark.parametrize("name", benchmark_names())
-def test_a_world_describes_itself_with_as_many_tasks_as_it_has(name: str):
-    benchmark = find_benchmark(name)
-    for said in re.findall(r"(\d+) tasks", benchmark.description):
-        assert int(said) == len(benchmark.tasks())
+def test_worlds_that_say_how_many_tasks_they_have_have_as_many():
+    found = {name: re.search(r"(\d+) tasks", find_benchmark(name).description) for name in benchmark_names()}
+    counts = {name: int(said[1]) for name, said in found.items() if said is not None}
+    assert {"metaworld", "libero", "maniskill"} <= set(counts)
+    assert counts == {name: len(find_benchmark(name).tasks()) for name in counts}
 
 
 def test_the_embedded_benchmark_names_ten_tasks_for_training_and_two_that_are_kept_out():

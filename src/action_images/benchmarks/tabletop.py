@@ -21,7 +21,7 @@ class TabletopBenchmark:
 
     name: str = "tabletop"
     version: str = "1"
-    description: str = "the embedded world, tasks on a table: ten for training, two held out, others by name"
+    description: str = "the embedded world: a table, with experts, words and looks to draw from"
     requires: tuple[str, ...] = ("mujoco", "gymnasium")
     install: str = "pip install 'action-images[sim]'"
     tried: Mapping[str, str] = field(default_factory=dict)
@@ -91,7 +91,7 @@ TABLETOP = TabletopBenchmark()
 PAPER = replace(
     TABLETOP,
     name="paper",
-    description="the embedded world, counterparts of the paper's tasks: 17 for training, six held out",
+    description="the embedded world, with counterparts of all tasks of the paper's table",
     trained=tuple(
         sorted(
             {

@@ -83,11 +83,9 @@ def say_found(
         focal = "-" if view.solved is None else f"{view.camera.focal:.1f}"
         table.add_row(name, state, *predicted, held_out, str(view.num_shared), late, focal)
     console.print(table)
-    console.print(
-        "±: predicted error of the drawn tool, the median over the workspace. held out: residual (px) on the "
-        "tool in episodes that the camera was not fitted to. late by: frames.",
-        soft_wrap=True,
-    )
+    errors = "±: predicted error of the drawn tool, the median over the workspace."
+    residuals = "held out: residual (px) on the tool in episodes that the camera was not fitted to."
+    console.print(f"{errors} {residuals} late by: frames.", soft_wrap=True)
     told = [_conventions(result)]
     told += [f"refused {one}: {reason}" for one, reason in result.gathered.refused.items()]
     told += [f"{one.level}: {one.view or dataset}: {one.message}" for one in findings]
