@@ -27,7 +27,7 @@ NEEDS = {
     "view": ("data", "view"),
     "tasks, watch, record, replay": ("sim", "data", "view"),
     "describe, convert-weights, fetch-weights": ("model",),
-    "train, train-autoencoder": ("train", *MODELS),
+    "train, train-autoencoder, train-painter": ("train", *MODELS),
     "generate, imagine, simulate, label, encode, judge-confidence": MODELS,
     "judge-clips": ("judge", *MODELS),
     "demo, evaluate, judge-plans, judge-simulator": ("sim", *MODELS),

@@ -52,7 +52,7 @@ def test_every_command_that_runs_a_model_has_a_device_and_a_dtype(command):
     assert "dtype" in options
 
 
-@pytest.mark.parametrize("command", ["encode", "train_autoencoder"])
+@pytest.mark.parametrize("command", ["encode", "train_autoencoder", "train_painter"])
 def test_commands_that_run_an_autoencoder_have_a_device(command):
     assert options_of(command)["device"] == "auto"
 

@@ -20,6 +20,7 @@ from action_images.model.denoiser import CanvasDenoiser
 from action_images.model.familiarity import Familiarity
 from action_images.model.index import CHECKSUMS, check_tensors, read_index, write_index
 from action_images.model.loading import load_module
+from action_images.model.painter import PAINTER, Painter
 from action_images.model.reliability import Reliability
 from action_images.model.shipped import INDEX
 from action_images.model.text import TEXT_ENCODERS, LanguageModel, SavedTextEncoder
@@ -61,7 +62,8 @@ class Models:
     """A denoiser with the autoencoder and the text encoder that it was trained with.
 
     `clips` is None if the clips of training are unknown. `familiarity` is None without statistics of the
-    training pictures, `reliability` if the reliability of confidence was not measured.
+    training pictures, `reliability` if the reliability of confidence was not measured, `painter` if imagined
+    frames are shown as the autoencoder decodes them.
     """
 
     denoiser: CanvasDenoiser
@@ -70,6 +72,7 @@ class Models:
     clips: Clips | None = None
     familiarity: Familiarity | None = None
     reliability: Reliability | None = None
+    painter: Painter | None = None
 
     def __post_init__(self) -> None:
         config = self.denoiser.transformer.config
@@ -96,7 +99,7 @@ class Models:
 
     def others_to(self, device: torch.device | str) -> Self:
         """The same models with all but the denoiser on another device."""
-        for module in (self.autoencoder, self.text):
+        for module in (self.autoencoder, self.text, self.painter):
             if hasattr(module, "to"):
                 module.to(device)  # type: ignore[attr-defined]
         return replace(self)
@@ -124,6 +127,9 @@ class Models:
         }
         if self.clips is not None:
             index["clips"] = asdict(self.clips)
+        if self.painter is not None:
+            self.painter.save(folder)
+            index[PAINTER] = self.painter.kind
         for known in (self.familiarity, self.reliability):
             if known is not None:
                 known.save(folder)
@@ -177,12 +183,16 @@ class Models:
             )
             is_large = text is LanguageModel
             text_read = DeferredText(folder, *told, _of_part(sums, "text_encoder")) if is_large else None
-            index[CHECKSUMS] = {} if weightless else _of_part(sums, "transformer")
+            read_now = ("transformer", PAINTER)
+            index[CHECKSUMS] = (
+                {} if weightless else {k: v for part in read_now for k, v in _of_part(sums, part).items()}
+            )
         else:
             autoencoder_read, text_read = autoencoder.load(folder / "vae", autoencoder_dtype), None
         text_read = text_read or text.load(folder, *told)
         known = (_clips(index, folder), Familiarity.load(folder), Reliability.load(folder))
-        models = cls(denoiser_read, autoencoder_read, text_read, *known)
+        painter = None if weightless or PAINTER not in index else _painter(index, folder)
+        models = cls(denoiser_read, autoencoder_read, text_read, *known, painter)
         # Last: an error about what does not fit is more helpful than one about different bytes.
         check_tensors(folder, index)
         return models
@@ -222,6 +232,10 @@ def _known(kinds: Mapping[str, Any], index: dict[str, Any], part: str, folder: P
             f"{folder / INDEX}: names an unknown {part}, '{word}'; known are {', '.join(kinds)}"
         )
     return kinds[word]
+
+
+def _painter(index: dict[str, Any], folder: Path) -> Painter:
+    return _known({Painter.kind: Painter}, index, PAINTER, folder).load(folder)
 
 
 def _of_part(checksums: dict[str, str], part: str) -> dict[str, str]:

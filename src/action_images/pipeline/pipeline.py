@@ -16,7 +16,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from action_images.canvas import Canvas, Layout, Mode
-from action_images.canvas.layout import Stream
+from action_images.canvas.layout import Segment, Stream
 from action_images.codec import RELEASED, ActionImageFormat, Reading, draw, read
 from action_images.device import is_true, sent
 from action_images.errors import ActionImagesError
@@ -170,7 +170,8 @@ class Pipeline:
         Each segment is decoded on its own; what is not wanted is not decoded. Cameras follow
         `Camera.per_frame`; without them, or with one view alone, which shows no depth, action images have no
         reading. With the `condition` of a model that has a still anchor, what hardly moves in imagined videos
-        is shown as it was given; None: all as the canvas has it.
+        is shown as it was given, and that of a model that has a painter paints them; None: all as the canvas
+        has it.
         """
         return self.read(self.show(canvas, condition, wanted), cameras)
 
@@ -189,6 +190,10 @@ class Pipeline:
         if condition is not None and anchored and is_true(imagined.any(), "still video"):
             shown = self._over_still(pixels["video"], canvas.layout, condition)
             pixels["video"] = torch.where(imagined[..., None, None, None, None], shown, pixels["video"])
+        if "video" in pixels and condition is not None:
+            seen = condition.first_frames
+            given = pixels["video"][:, :, 0] * 2 - 1 if seen is None else seen
+            pixels["video"] = self._painted(pixels, parts, imagined, given)
         return Prediction(pixels.get("video"), pixels.get("action"), None)
 
     def read(self, shown: Prediction, cameras: Camera | None) -> Prediction:
@@ -241,6 +246,22 @@ class Pipeline:
     ) -> Float[Tensor, "b view frame 3 height width"]:
         """In [0, 1]."""
         return self.models.autoencoder.decode(latents).add(1).div(2).clamp(0, 1)
+
+    def _painted(
+        self,
+        pixels: Mapping[str, Tensor],
+        parts: Mapping[Segment, Tensor],
+        imagined: Bool[Tensor, "b view"],
+        given: Float[Tensor, "b view 3 h w"],
+    ) -> Float[Tensor, "b view frame 3 height width"]:
+        """The imagined videos painted, where the models have a painter and the canvas has action images."""
+        painter, video = self.models.painter, pixels["video"]
+        actions = [part for segment, part in parts.items() if segment.stream == "action"]
+        if painter is None or not actions or not is_true(imagined.any(), "painted video"):
+            return video
+        drawn = pixels["action"] if "action" in pixels else self._pixels(torch.stack(actions, 1))
+        painted = painter.paint(given, drawn, video)
+        return torch.where(imagined[..., None, None, None, None], painted, video)
 
     def _over_still(
         self, video: Tensor, layout: Layout, condition: Condition

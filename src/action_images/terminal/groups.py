@@ -4,7 +4,7 @@ GROUPS = {
     "start": ("doctor", "envs", "tasks", "info", "demo", "watch"),
     "data": ("draw", "read", "calibrate", "cameras", "import", "check", "view", "record", "label"),
     "model": ("describe", "fetch-weights", "convert-weights", "generate", "imagine", "simulate"),
-    "train": ("train", "encode", "train-autoencoder"),
+    "train": ("train", "encode", "train-autoencoder", "train-painter"),
     "judge": (
         "evaluate",
         "compare",

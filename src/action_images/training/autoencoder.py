@@ -1,20 +1,18 @@
 """Train a convolutional autoencoder on videos and action images, and evaluate its reconstructions."""
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from action_images.device import number_of, place_of, sent, to_cpu
+from action_images.device import place_of, sent, to_cpu
 from action_images.errors import ActionImagesError
-from action_images.files.atomic import remove_leftovers, whole_folder, write_json
+from action_images.files.atomic import remove_leftovers, write_json
 from action_images.files.lock import alone_in
 from action_images.model.autoencoders.wan import WanAutoencoder
 from action_images.model.build import build_transformer
@@ -23,20 +21,22 @@ from action_images.model.denoiser import CanvasDenoiser
 from action_images.model.presets import Preset, preset_named
 from action_images.model.text import HashedWords
 from action_images.pipeline import Pipeline, Prediction
-from action_images.samples.loader import load
+from action_images.samples.loader import Batch, load
 from action_images.samples.mixture import Mixture
 from action_images.samples.sample import Sample, collate
 from action_images.samples.split import Split
 from action_images.samples.stateless_random import random_bits
-from action_images.training.interruption import interruptible
 from action_images.training.own_data import split_of
 from action_images.training.ranges import ABOVE_0, AT_LEAST_0, AT_LEAST_1, WITHIN_0_AND_1, check_ranges
 from action_images.training.recipe import Recipe, SourceRecipe
 from action_images.training.run_data import checked_data
 from action_images.training.setup import clips_of, open_mixture
+from action_images.training.small_run import SmallRun
 
-UNFINISHED, FIGURES = "unfinished", "figures.json"
-"""Files in a run's folder: its state, and its evaluation."""
+FIGURES = "figures.json"
+"""The evaluation in a run's folder."""
+PRACTICAL = frozenset({"num_workers", "save_minutes", "judged"})
+"""Fields that a resumed run may change."""
 KL_WEIGHT = 1e-6
 """Weight of the KL divergence of the latents, which only need to stay bounded."""
 MOMENT_CLIPS = 256
@@ -209,7 +209,8 @@ def _learn(
     vae: Any = pipeline.models.autoencoder.vae  # type: ignore[attr-defined]
     vae.requires_grad_(True).train()
     optimizer = torch.optim.AdamW(vae.parameters(), run.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
-    first = _restored(run, out, vae, optimizer)
+    small = SmallRun(out, vae, optimizer, _plain(run), run.save_minutes)
+    first = small.restore(PRACTICAL)
     checked_data(out, mixture, (), begun=first > 0).save(out)
     batches = load(
         mixture,
@@ -220,30 +221,14 @@ def _learn(
         num_workers=run.num_workers,
         device=_device_of(pipeline),
     )
-    saved = time.monotonic()
-    with interruptible() as interrupted:
-        for step, parts in enumerate(batches, first):
-            for group in optimizer.param_groups:
-                group["lr"] = run.learning_rate * 0.5 * (1 + math.cos(math.pi * step / run.num_steps))
-            losses = [_loss(run, pipeline, vae, part.sample, step) for part in parts]
-            loss = torch.stack(losses).mean()
-            seen = number_of(loss.detach(), "autoencoder")
-            if not math.isfinite(seen):
-                raise ActionImagesError(
-                    f"step {step}: the loss is {seen}; take a lower learning rate, the last "
-                    "checkpoint is as it was"
-                )
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            told(step, seen)
-            if interrupted() or time.monotonic() - saved > 60 * run.save_minutes:
-                _save(run, out, vae, optimizer, step + 1)
-                saved = time.monotonic()
-            if interrupted():
-                raise KeyboardInterrupt
-    _save(run, out, vae, optimizer, run.num_steps)
+
+    def loss_of(batch: Batch, step: int) -> Tensor:
+        return _loss(run, pipeline, vae, batch.sample, step)
+
+    def rate_of(step: int) -> float:
+        return run.learning_rate * 0.5 * (1 + math.cos(math.pi * step / run.num_steps))
+
+    small.learn(batches, first, loss_of, rate_of, told)
     vae.requires_grad_(False).eval()
 
 
@@ -313,49 +298,3 @@ def clips_size(pipeline: Pipeline) -> tuple[int, int]:
 def _plain(run: AutoencoderTraining) -> dict[str, Any]:
     values = asdict(run)
     return {**values, "data": [str(path) for path in run.data]}
-
-
-def _save(run: AutoencoderTraining, out: Path, vae: Any, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Save the run's state, completely or not at all."""
-    moments: dict[str, Tensor] = {}
-    for number, state in optimizer.state_dict()["state"].items():
-        moments |= {f"{number}.{name}": value for name, value in state.items()}
-    with whole_folder(out / UNFINISHED) as folder:
-        save_file(
-            {name: value.contiguous() for name, value in vae.state_dict().items()},
-            folder / "weights.safetensors",
-        )
-        save_file(moments, folder / "optimizer.safetensors")
-        write_json(folder / "step.json", {"step": step, "run": _plain(run)})
-
-
-def _restored(run: AutoencoderTraining, out: Path, vae: Any, optimizer: torch.optim.Optimizer) -> int:
-    """Restore weights and the optimizer's state; returns the step to continue with."""
-    import json
-
-    folder = out / UNFINISHED
-    if not (folder / "step.json").is_file():
-        return 0
-    told = json.loads((folder / "step.json").read_text())
-    practical = {"num_workers", "save_minutes", "judged"}
-    changed = [
-        name
-        for name, value in _plain(run).items()
-        if name not in practical and _listed(value) != told["run"][name]
-    ]
-    if changed:
-        raise ActionImagesError(
-            f"{out}: holds another run ({', '.join(changed)} differ); name another folder, or go on with "
-            "its values"
-        )
-    vae.load_state_dict(load_file(folder / "weights.safetensors"))
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, value in load_file(folder / "optimizer.safetensors").items():
-        number, key = name.split(".")
-        moments.setdefault(int(number), {})[key] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    return told["step"]
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,112 @@
+"""A painter learns to show where things go; plans stay as they are, and stopped runs go on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from runs import assert_same_weights, weights_of
+from safetensors.torch import load_file
+
+from action_images.cli import main
+from action_images.errors import ActionImagesError
+from action_images.inference.clip_generator import ClipGenerator
+from action_images.model.bundle import Models
+from action_images.training.painting import PainterTraining, train_painter
+from action_images.training.recipe import Recipe
+from action_images.training.train import train
+from small_scenes import scenes
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory, demonstrations: Path) -> Path:
+    """A small model that has hardly learnt."""
+    from action_images.training.recipe import SourceRecipe
+    from action_images.training.recipes import DEBUG
+
+    recipe: Recipe = replace(
+        DEBUG,
+        sources=(SourceRecipe(demonstrations, modes={"policy": 0.5, "simulate": 0.5}),),
+        validation=(),
+        num_steps=2,
+        batch_size=2,
+        num_workers=0,
+    )
+    return train(recipe, tmp_path_factory.mktemp("models") / "run")
+
+
+def settings(models: Path, demonstrations: Path, number: int) -> PainterTraining:
+    return PainterTraining(
+        models,
+        (demonstrations,),
+        num_steps=number,
+        learning_rate=3e-3,
+        held_out=0.3,
+        num_workers=0,
+        judged=2,
+    )
+
+
+def test_it_learns_to_show_what_moves_and_plans_stay_as_they_are(
+    models: Path, demonstrations: Path, tmp_path
+):
+    figures = train_painter(settings(models, demonstrations, 60), tmp_path)
+    assert figures["painted, changed pixels dB"] > figures["imagined, changed pixels dB"] + 1
+    assert figures["painted, changed pixels dB"] > figures["still, changed pixels dB"] + 1
+    assert_same_weights(models, tmp_path / "model")
+    plain, painted = (ClipGenerator.of(Models.load(one)) for one in (models, tmp_path / "model"))
+    scene = scenes(1, 2, 5, (32, 32))
+    for mode in ("policy", "label"):
+        one, other = (generator.generate(scene, mode, [0]) for generator in (plain, painted))
+        assert torch.equal(one.action_images, other.action_images)
+        assert torch.equal(one.video, other.video)
+    for mode in ("simulate", "joint"):
+        one, other = (generator.generate(scene, mode, [0]).video for generator in (plain, painted))
+        assert torch.equal(one[:, :, 0], other[:, :, 0])
+        assert (one - other).abs()[:, :, 1:].mean() > 1e-3
+    # The first view was shown whole, the second is imagined.
+    one, other = (generator.generate(scene, "second_view", [0]).video for generator in (plain, painted))
+    assert torch.equal(one[:, 0], other[:, 0])
+    assert not torch.equal(one[:, 1], other[:, 1])
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights(models: Path, demonstrations: Path, tmp_path):
+    class Stopped(Exception):
+        pass
+
+    def stop(step: int, _: float) -> None:
+        if step == 2:
+            raise Stopped
+
+    run = replace(settings(models, demonstrations, 4), save_minutes=0.0)
+    train_painter(run, tmp_path / "whole")
+    with pytest.raises(Stopped):
+        train_painter(run, tmp_path / "stopped", told=stop)
+    seen = []
+    train_painter(run, tmp_path / "stopped", told=lambda step, _: seen.append(step))
+    assert seen == [2, 3]
+    one, other = (
+        load_file(tmp_path / name / "model" / "painter" / "diffusion_pytorch_model.safetensors")
+        for name in ("whole", "stopped")
+    )
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    with pytest.raises(ActionImagesError, match=r"holds another run \(seed differ\)"):
+        train_painter(replace(run, seed=1), tmp_path / "stopped")
+
+
+@pytest.mark.parametrize("change", [{"num_steps": 0}, {"held_out": 2.0}, {"learning_rate": float("nan")}])
+def test_numbers_that_make_no_sense_are_refused(models: Path, demonstrations: Path, change):
+    with pytest.raises(ActionImagesError, match=f"{next(iter(change))} must be"):
+        replace(settings(models, demonstrations, 1), **change)
+
+
+def test_the_command_writes_and_tells(models: Path, demonstrations: Path, tmp_path, capsys):
+    told = ["--steps", "1", "--workers", "0", "--held-out", "0.3", "--device", "cpu"]
+    out = tmp_path / "painted"
+    assert main(["train-painter", str(demonstrations), "--model", str(models), "--out", str(out), *told]) == 0
+    said = capsys.readouterr()
+    assert "runs on cpu in float32" in said.err
+    assert "painted, last frame dB:" in said.out
+    assert f"written: {out / 'model'}" in said.out
+    assert Models.load(out / "model").painter is not None
+    assert weights_of(out / "model").keys() == weights_of(models).keys()
