@@ -1,7 +1,7 @@
 """Train a painter for your models: imagined videos become sharper and truer.
 
 action-images train-painter demonstrations --model run/model --out painted
-action-images simulate dataset --model painted/model --out simulated
+action-images train-painter demonstrations play --model run/model --frames-cache frames --out painted
 """
 
 from pathlib import Path
@@ -29,8 +29,8 @@ def main(
     """Write a copy of the models with a painter to OUT/model, and its figures on held-out episodes.
 
     The painter is a small convolutional network. It sees the given image, the action images and the imagined
-    frame, and paints that frame. Plans and labels stay as they are. Imagined videos with actions (simulate,
-    imagine, second views) are painted by all commands from then on.
+    frame, and paints that frame. Plans and labels stay as they are. All commands paint what OUT/model imagines:
+    simulations, futures, second views.
 
     The models given stay as they are. The same command resumes a stopped run.
 

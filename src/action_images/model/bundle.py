@@ -183,10 +183,8 @@ class Models:
             )
             is_large = text is LanguageModel
             text_read = DeferredText(folder, *told, _of_part(sums, "text_encoder")) if is_large else None
-            read_now = ("transformer", PAINTER)
-            index[CHECKSUMS] = (
-                {} if weightless else {k: v for part in read_now for k, v in _of_part(sums, part).items()}
-            )
+            read_now = _of_part(sums, "transformer") | _of_part(sums, PAINTER)
+            index[CHECKSUMS] = {} if weightless else read_now
         else:
             autoencoder_read, text_read = autoencoder.load(folder / "vae", autoencoder_dtype), None
         text_read = text_read or text.load(folder, *told)
