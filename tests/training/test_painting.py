@@ -56,16 +56,23 @@ def test_it_learns_to_show_what_moves_and_plans_stay_as_they_are(
     assert_same_weights(models, tmp_path / "model")
     plain, painted = (ClipGenerator.of(Models.load(one)) for one in (models, tmp_path / "model"))
     scene = scenes(1, 2, 5, (32, 32))
+
+    def generated(mode: str) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Video and action images without and with the painter."""
+        answers = [generator.generate(scene, mode, [0]) for generator in (plain, painted)]
+        pairs = [(answer.video, answer.action_images) for answer in answers]
+        return pairs  # type: ignore[return-value]
+
     for mode in ("policy", "label"):
-        one, other = (generator.generate(scene, mode, [0]) for generator in (plain, painted))
-        assert torch.equal(one.action_images, other.action_images)
-        assert torch.equal(one.video, other.video)
+        without, with_one = generated(mode)
+        assert all(map(torch.equal, without, with_one))
     for mode in ("simulate", "joint"):
-        one, other = (generator.generate(scene, mode, [0]).video for generator in (plain, painted))
+        (one, drawn), (other, same) = generated(mode)
+        assert torch.equal(drawn, same)
         assert torch.equal(one[:, :, 0], other[:, :, 0])
         assert (one - other).abs()[:, :, 1:].mean() > 1e-3
     # The first view was shown whole, the second is imagined.
-    one, other = (generator.generate(scene, "second_view", [0]).video for generator in (plain, painted))
+    (one, _), (other, _) = generated("second_view")
     assert torch.equal(one[:, 0], other[:, 0])
     assert not torch.equal(one[:, 1], other[:, 1])
 
@@ -98,6 +105,19 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(models: Path, demons
 def test_numbers_that_make_no_sense_are_refused(models: Path, demonstrations: Path, change):
     with pytest.raises(ActionImagesError, match=f"{next(iter(change))} must be"):
         replace(settings(models, demonstrations, 1), **change)
+
+
+def test_what_cannot_be_learnt_from_is_refused_before_the_first_step(
+    models: Path, demonstrations: Path, tmp_path
+):
+    run = settings(models, demonstrations, 1)
+    for wrong, out, said in (
+        (replace(run, data=()), tmp_path, "name at least one data set"),
+        (replace(run, held_out=0.001), tmp_path, r"0 of 6 episodes .* give --held-out 0\.\d"),
+        (run, models.parent, "name another --out"),
+    ):
+        with pytest.raises(ActionImagesError, match=said):
+            train_painter(wrong, out, told=lambda *_: pytest.fail("it has begun"))
 
 
 def test_the_command_writes_and_tells(models: Path, demonstrations: Path, tmp_path, capsys):

@@ -29,8 +29,8 @@ def main(
     """Write a copy of the models with a painter to OUT/model, and its figures on held-out episodes.
 
     The painter is a small convolutional network. It sees the given image, the action images and the imagined
-    frame, and paints that frame. Plans and labels stay as they are. All commands paint what OUT/model imagines:
-    simulations, futures, second views.
+    frame, and paints that frame. Plans and labels stay as they are. All commands paint what OUT/model
+    imagines: simulations, futures, second views.
 
     The models given stay as they are. The same command resumes a stopped run.
 

@@ -24,14 +24,12 @@ from action_images.pipeline import Pipeline, Prediction
 from action_images.samples.loader import Batch, load
 from action_images.samples.mixture import Mixture
 from action_images.samples.sample import Sample, collate
-from action_images.samples.split import Split
 from action_images.samples.stateless_random import random_bits
-from action_images.training.own_data import split_of
 from action_images.training.ranges import ABOVE_0, AT_LEAST_0, AT_LEAST_1, WITHIN_0_AND_1, check_ranges
 from action_images.training.recipe import Recipe, SourceRecipe
 from action_images.training.run_data import checked_data
 from action_images.training.setup import clips_of, open_mixture
-from action_images.training.small_run import SmallRun
+from action_images.training.small_run import SmallRun, check_split
 
 FIGURES = "figures.json"
 """The evaluation in a run's folder."""
@@ -121,7 +119,8 @@ def train_autoencoder(
         )
     recipe, held_out = run.recipe("train"), run.recipe("held_out")
     clips = clips_of(recipe)
-    _check_split(run, clips)
+    whole = run.recipe("all")
+    check_split(open_mixture(whole.sources, whole, clips, run.seed), run.held_out)
     mixture = open_mixture(recipe.sources, recipe, clips, run.seed)
     judged = open_mixture(held_out.sources, held_out, clips, run.seed)
     autoencoder = _new(preset, run.seed).to(place_of(device).device)
@@ -134,22 +133,6 @@ def train_autoencoder(
         autoencoder.save(out)
         write_json(out / FIGURES, {"run": _plain(run), **figures})
     return figures
-
-
-def _check_split(run: AutoencoderTraining, clips: Clips) -> None:
-    """Raise ActionImagesError, with a cure, if a set has no episode to learn from, or none to judge on."""
-    recipe = run.recipe("all")
-    for source in open_mixture(recipe.sources, recipe, clips, run.seed).sources:
-        usable = [source.dataset.ids[place] for place in source.used]
-        number = sum(map(Split("held_out", run.held_out, "episode"), usable))
-        if 0 < number < len(usable):
-            continue
-        other = split_of(usable)
-        cure = "record more episodes" if other is None else f"give --held-out {other.fraction:g}"
-        raise ActionImagesError(
-            f"{source.dataset.path}: {number} of {len(usable)} episodes that give clips are held out at a "
-            f"share of {run.held_out:g}, and some must be, but not all; {cure}"
-        )
 
 
 def judge(pipeline: Pipeline, mixture: Mixture, clips: Clips, num: int) -> dict[str, Any]:

@@ -25,12 +25,12 @@ from action_images.training.ranges import ABOVE_0, AT_LEAST_0, AT_LEAST_1, WITHI
 from action_images.training.recipe import Recipe, SourceRecipe
 from action_images.training.run_data import checked_data
 from action_images.training.setup import open_mixture, whole_samples
-from action_images.training.small_run import SmallRun
+from action_images.training.small_run import SmallRun, check_split
 
 MODE = "simulate"
 """The mode whose frames are painted in training: the actions are known, so each frame has one truth."""
-FIGURES = "painter.json"
-"""The evaluation in a run's folder."""
+MODEL, FIGURES = "model", "painter.json"
+"""The models with their painter in a run's folder, and the evaluation."""
 PRACTICAL = frozenset({"num_workers", "save_minutes", "judged", "frames_cache"})
 """Fields that a resumed run may change."""
 CHANGED, CHANGED_WEIGHT = 0.16, 5.0
@@ -120,11 +120,17 @@ def train_painter(
     After an interruption, the same call continues. Raises ActionImagesError for models that do not simulate
     or do not say their clips, for data that does not fit them, and if the loss is not finite.
     """
+    if run.models.resolve() == (out / MODEL).resolve():
+        raise ActionImagesError(f"{run.models}: is where the models with a painter go; name another --out")
+    if not run.data:
+        raise ActionImagesError("no data to learn from; name at least one data set")
     models = Models.load(run.models).to(place_of(device).device)
     if models.clips is None:
         raise ActionImagesError(f"{run.models}: does not say what clips it was trained on; train it again")
     generator = ClipGenerator.of(replace(models, painter=None))
     recipe, held_out = run.recipe(models.clips, "train"), run.recipe(models.clips, "held_out")
+    whole = run.recipe(models.clips, "all")
+    check_split(open_mixture(whole.sources, whole, models.clips, run.seed), run.held_out)
     say = _silent if run.frames_cache is not None else None
     mixture = open_mixture(recipe.sources, recipe, models.clips, run.seed, say)
     judged = open_mixture(held_out.sources, held_out, models.clips, run.seed, say)
@@ -136,7 +142,7 @@ def train_painter(
         remove_leftovers(out)
         _learn(run, out, mixture, generator, painter, told)
         figures = judge(generator, painter, judged, run.judged)
-        replace(models, painter=painter).save(out / "model")
+        replace(models, painter=painter).save(out / MODEL)
         write_json(out / FIGURES, {"run": _plain(run), **figures})
     return figures
 

@@ -16,7 +16,10 @@ from action_images.device import number_of
 from action_images.errors import ActionImagesError
 from action_images.files.atomic import whole_folder, write_json
 from action_images.samples.loader import Batch
+from action_images.samples.mixture import Mixture
+from action_images.samples.split import Split
 from action_images.training.interruption import interruptible
+from action_images.training.own_data import split_of
 
 UNFINISHED = "unfinished"
 """The folder of the state in a run's folder."""
@@ -106,3 +109,18 @@ class SmallRun:
             moments.setdefault(int(number), {})[key] = value
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
         return told["step"]
+
+
+def check_split(whole: Mixture, held_out: float) -> None:
+    """Raise ActionImagesError, with a cure, if a set has no episode to learn from, or none to judge on."""
+    for source in whole.sources:
+        usable = [source.dataset.ids[place] for place in source.used]
+        number = sum(map(Split("held_out", held_out, "episode"), usable))
+        if 0 < number < len(usable):
+            continue
+        other = split_of(usable)
+        cure = "record more episodes" if other is None else f"give --held-out {other.fraction:g}"
+        raise ActionImagesError(
+            f"{source.dataset.path}: {number} of {len(usable)} episodes that give clips are held out at a "
+            f"share of {held_out:g}, and some must be, but not all; {cure}"
+        )
