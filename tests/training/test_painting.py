@@ -57,11 +57,10 @@ def test_it_learns_to_show_what_moves_and_plans_stay_as_they_are(
     plain, painted = (ClipGenerator.of(Models.load(one)) for one in (models, tmp_path / "model"))
     scene = scenes(1, 2, 5, (32, 32))
 
-    def generated(mode: str) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def generated(mode: str) -> list[tuple]:
         """Video and action images without and with the painter."""
         answers = [generator.generate(scene, mode, [0]) for generator in (plain, painted)]
-        pairs = [(answer.video, answer.action_images) for answer in answers]
-        return pairs  # type: ignore[return-value]
+        return [(answer.video, answer.action_images) for answer in answers]
 
     for mode in ("policy", "label"):
         without, with_one = generated(mode)
