@@ -4,6 +4,7 @@ The transformer shows a frame as a few linear patches, in which arms are blotche
 frame too, and moves pixels of the given image to where the action image has the tool.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -39,7 +40,7 @@ class Painter(ModelMixin, ConfigMixin):
     _supports_gradient_checkpointing = False
 
     @register_to_config
-    def __init__(self, channels: tuple[int, int, int] = (24, 48, 96)) -> None:
+    def __init__(self, channels: Sequence[int] = (24, 48, 96)) -> None:
         super().__init__()
         fine, middle, coarse = channels
         self.into = nn.Conv2d(4 * 3 * 4, fine, 3, padding=1)
