@@ -1,6 +1,11 @@
-"""Shared by all tests: shapes checked where that is asked for, few threads, fixed seeds."""
+"""Shared by all tests: shapes checked where that is asked for, one thread, fixed seeds."""
 
 import os
+
+# Before anything that reads it: pytest-xdist already fills the cores, and threads that wait for one another
+# take several times as long there. Also for NumPy's and SciPy's algebra, and for processes that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +14,6 @@ import torch
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
-torch.set_num_threads(1)  # pytest-xdist already fills the cores
 settings.register_profile(
     "default", deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )
