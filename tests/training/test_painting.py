@@ -10,8 +10,10 @@ from safetensors.torch import load_file
 
 from action_images.cli import main
 from action_images.errors import ActionImagesError
+from action_images.evaluation.clip_answers import ModeAnswers
 from action_images.inference.clip_generator import ClipGenerator
 from action_images.model.bundle import Models
+from action_images.samples.sample import Sample
 from action_images.training.painting import PainterTraining, train_painter
 from action_images.training.recipe import Recipe
 from action_images.training.train import train
@@ -74,6 +76,12 @@ def test_it_learns_to_show_what_moves_and_plans_stay_as_they_are(
     (one, _), (other, _) = generated("second_view")
     assert torch.equal(one[:, 0], other[:, 0])
     assert not torch.equal(one[:, 1], other[:, 1])
+    # The ceiling of judge-clips is the recording itself.
+    assert scene.cameras is not None
+    assert scene.trajectory is not None
+    window = Sample(scene.video[0], scene.cameras[0], scene.trajectory[0], scene.valid[0], "push")
+    one, other = (ModeAnswers(generator).codec(window) for generator in (plain, painted))
+    assert torch.equal(one.video, other.video)
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(models: Path, demonstrations: Path, tmp_path):

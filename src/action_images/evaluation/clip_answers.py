@@ -122,8 +122,9 @@ class ModeAnswers:
         return replace(answer, told=self._plan(judged.window, judged.contradiction))
 
     def codec(self, window: Sample) -> Answer:
-        """The ceiling: the recording itself, through the autoencoder and the reader."""
+        """The ceiling: the recording itself, through the autoencoder and the reader, and not painted."""
         pipeline = self.generator.pipeline
+        pipeline = replace(pipeline, models=replace(pipeline.models, painter=None))
         assert window.cameras is not None
         recorded = collate([window])
         canvas, condition = pipeline.encode(recorded, MODES["joint"], self.generator.clips.num_frames)
