@@ -15,7 +15,8 @@ from action_images.inference.clip_generator import ClipGenerator
 from action_images.model.bundle import Models
 from action_images.samples.sample import Sample
 from action_images.training.painting import PainterTraining, train_painter
-from action_images.training.recipe import Recipe
+from action_images.training.recipe import Recipe, SourceRecipe
+from action_images.training.recipes import DEBUG
 from action_images.training.train import train
 from small_scenes import scenes
 
@@ -23,10 +24,11 @@ from small_scenes import scenes
 @pytest.fixture(scope="module")
 def models(tmp_path_factory, demonstrations: Path) -> Path:
     """A small model that has hardly learnt."""
-    from action_images.training.recipe import SourceRecipe
-    from action_images.training.recipes import DEBUG
+    return train(debug_run(demonstrations), tmp_path_factory.mktemp("models") / "run")
 
-    recipe: Recipe = replace(
+
+def debug_run(demonstrations: Path) -> Recipe:
+    return replace(
         DEBUG,
         sources=(SourceRecipe(demonstrations, modes={"policy": 0.5, "simulate": 0.5}),),
         validation=(),
@@ -34,7 +36,6 @@ def models(tmp_path_factory, demonstrations: Path) -> Path:
         batch_size=2,
         num_workers=0,
     )
-    return train(recipe, tmp_path_factory.mktemp("models") / "run")
 
 
 def settings(models: Path, demonstrations: Path, number: int) -> PainterTraining:
@@ -56,6 +57,9 @@ def test_it_learns_to_show_what_moves_and_plans_stay_as_they_are(
     assert figures["painted, changed pixels dB"] > figures["imagined, changed pixels dB"] + 1
     assert figures["painted, changed pixels dB"] > figures["still, changed pixels dB"] + 1
     assert_same_weights(models, tmp_path / "model")
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert card.startswith((models / "README.md").read_text())
+    assert "60 steps of 4 windows of demonstrations" in card
     plain, painted = (ClipGenerator.of(Models.load(one)) for one in (models, tmp_path / "model"))
     scene = scenes(1, 2, 5, (32, 32))
 
@@ -121,7 +125,8 @@ def test_what_cannot_be_learnt_from_is_refused_before_the_first_step(
     for wrong, out, said in (
         (replace(run, data=()), tmp_path, "name at least one data set"),
         (replace(run, held_out=0.001), tmp_path, r"0 of 6 episodes .* give --held-out 0\.\d"),
-        (run, models.parent, "name another --out"),
+        (run, models.parent, "is where the models with a painter go; name another --out"),
+        (replace(run, models=tmp_path / "other"), models.parent, "holds models .* name another --out"),
     ):
         with pytest.raises(ActionImagesError, match=said):
             train_painter(wrong, out, told=lambda *_: pytest.fail("it has begun"))
@@ -137,3 +142,11 @@ def test_the_command_writes_and_tells(models: Path, demonstrations: Path, tmp_pa
     assert f"written: {out / 'model'}" in said.out
     assert Models.load(out / "model").painter is not None
     assert weights_of(out / "model").keys() == weights_of(models).keys()
+
+
+def test_models_that_are_trained_on_have_no_painter(models: Path, demonstrations: Path, tmp_path):
+    train_painter(settings(models, demonstrations, 1), tmp_path / "painted")
+    painted = tmp_path / "painted" / "model"
+    assert Models.load(painted).painter is not None
+    recipe = replace(debug_run(demonstrations), pretrained=painted, num_steps=1)
+    assert Models.load(train(recipe, tmp_path / "run")).painter is None

@@ -12,7 +12,7 @@ from torch import Tensor
 from action_images.device import place_of, sent, to_cpu
 from action_images.episodes.dataset import Dataset
 from action_images.errors import ActionImagesError
-from action_images.files.atomic import remove_leftovers, write_json
+from action_images.files.atomic import remove_leftovers, whole_folder, write_json
 from action_images.files.lock import alone_in
 from action_images.inference.clip_generator import ClipGenerator
 from action_images.model.bundle import Clips, Models
@@ -29,8 +29,8 @@ from action_images.training.small_run import SmallRun, check_split
 
 MODE = "simulate"
 """The mode whose frames are painted in training: the actions are known, so each frame has one truth."""
-MODEL, FIGURES = "model", "painter.json"
-"""The models with their painter in a run's folder, and the evaluation."""
+MODEL, FIGURES, CARD = "model", "painter.json", "README.md"
+"""The models with their painter in a run's folder, the evaluation, and the card of models."""
 PRACTICAL = frozenset({"num_workers", "save_minutes", "judged", "frames_cache"})
 """Fields that a resumed run may change."""
 CHANGED, CHANGED_WEIGHT = 0.16, 5.0
@@ -122,6 +122,10 @@ def train_painter(
     """
     if run.models.resolve() == (out / MODEL).resolve():
         raise ActionImagesError(f"{run.models}: is where the models with a painter go; name another --out")
+    if (out / MODEL).exists() and not (out / FIGURES).is_file():
+        raise ActionImagesError(
+            f"{out / MODEL}: holds models that no painter was learnt for; name another --out"
+        )
     if not run.data:
         raise ActionImagesError("no data to learn from; name at least one data set")
     models = Models.load(run.models).to(place_of(device).device)
@@ -142,8 +146,10 @@ def train_painter(
         remove_leftovers(out)
         _learn(run, out, mixture, generator, painter, told)
         figures = judge(generator, painter, judged, run.judged)
-        replace(models, painter=painter).save(out / MODEL)
         write_json(out / FIGURES, {"run": _plain(run), **figures})
+        with whole_folder(out / MODEL) as unfinished:
+            replace(models, painter=painter).save(unfinished)
+            (unfinished / CARD).write_text(_card(run, figures), encoding="utf-8")
     return figures
 
 
@@ -276,6 +282,17 @@ def _plain(run: PainterTraining) -> dict[str, Any]:
         "data": [str(path) for path in run.data],
         "frames_cache": cache,
     }
+
+
+def _card(run: PainterTraining, figures: dict[str, float]) -> str:
+    """The card of the models, if they have one, with a part on their painter."""
+    card = run.models / CARD
+    before = card.read_text(encoding="utf-8") if card.is_file() else "# Models with a painter\n"
+    told = f"{run.num_steps} steps of {run.batch_size} windows of {', '.join(path.name for path in run.data)}"
+    rows = [f"- {name}: {value:.4g}" for name, value in figures.items()]
+    return "\n".join(
+        [before, "## Painter", f"It paints imagined frames. {told}; held-out windows:", "", *rows, ""]
+    )
 
 
 def _silent(_: str) -> None:

@@ -248,7 +248,7 @@ def read_models(
         autoencoder_dtype=getattr(torch, recipe.autoencoder_dtype),
         deferred=recipe.latents is not None,
     )
-    models = replace(loaded, clips=clips)
+    models = replace(loaded, clips=clips, painter=None)  # it knows the frames of those models alone
     if isinstance(models.text, HashedWords) and models.text.vocabulary is not None:
         models = replace(models, text=models.text.having(words_told(recipe, mixture)))
     check_lengths(models.text, recipe, mixture)
