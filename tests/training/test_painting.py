@@ -85,6 +85,8 @@ def test_it_learns_to_show_what_moves_and_plans_stay_as_they_are(
     assert scene.trajectory is not None
     window = Sample(scene.video[0], scene.cameras[0], scene.trajectory[0], scene.valid[0], "push")
     one, other = (ModeAnswers(generator).codec(window) for generator in (plain, painted))
+    assert one.video is not None
+    assert other.video is not None
     assert torch.equal(one.video, other.video)
 
 
